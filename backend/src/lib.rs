@@ -1,0 +1,4 @@
+//! daxcow: a user-space copy-on-write file layer for byte-addressable storage.
+
+pub mod error;
+pub mod units;
