@@ -1,4 +1,8 @@
 //! daxcow: a user-space copy-on-write file layer for byte-addressable storage.
 
 pub mod error;
+mod stub;
 pub mod units;
+
+pub use error::{Error, ErrorKind, Result};
+pub use stub::*;
