@@ -1,6 +1,7 @@
 //! daxcow: a user-space copy-on-write file layer for byte-addressable storage.
 
 pub mod error;
+mod format;
 mod stub;
 pub mod units;
 
