@@ -5,10 +5,13 @@ mod extent_map;
 mod format;
 mod inode;
 mod journal;
+mod os;
+mod pmem;
 mod runtime;
 mod space;
 mod stub;
 pub mod units;
 
 pub use error::{Error, ErrorKind, Result};
+pub use pmem::medium::{Dax, Durability, FlushMode, Granularity, Medium};
 pub use stub::*;
