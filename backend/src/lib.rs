@@ -1,8 +1,12 @@
 //! daxcow: a user-space copy-on-write file layer for byte-addressable storage.
 
 pub mod error;
+mod format;
 mod os;
 mod pmem;
+mod stub;
 pub mod units;
 
+pub use error::{Error, ErrorKind, Result};
 pub use pmem::medium::{Dax, Durability, FlushMode, Granularity, Medium};
+pub use stub::*;

@@ -33,7 +33,8 @@ impl LockFile {
         if fd < 0 {
             return Err(Error::last_os("open for locking").at(path));
         }
-        let word = usize::try_from(fd).map_err(|_| Error::new(ErrorKind::Io, "open gave a negative descriptor"))?;
+        let word =
+            usize::try_from(fd).map_err(|_| Error::new(ErrorKind::Io, "open gave a negative descriptor"))?;
         Ok(LockFile {
             fd,
             path: path.to_owned(),
@@ -91,7 +92,9 @@ impl LockFile {
 
     fn request(&self, byte: u64, kind: libc::c_int) -> Result<libc::flock> {
         if self.generation != fork::generation() {
-            return Err(Error::new(ErrorKind::Forked, "the locks belong to this process's parent").at(&self.path));
+            return Err(
+                Error::new(ErrorKind::Forked, "the locks belong to this process's parent").at(&self.path)
+            );
         }
         let start = libc::off_t::try_from(byte)
             .map_err(|_| Error::new(ErrorKind::InvalidInput, format!("lock byte {byte} is beyond 2^63")))?;

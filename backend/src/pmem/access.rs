@@ -82,7 +82,8 @@ impl Region {
     fn store(&self, at: PoolOffset, source: Source, len: u64) -> Result<Stored> {
         let to = self.range(at, len)?.as_ptr();
         let around = self.persistence == Persistence::Line && bytes(len) >= NON_TEMPORAL;
-        let answer = if around { self.store_around(to, source, bytes(len)) } else { plain(to, source, bytes(len)) };
+        let answer =
+            if around { self.store_around(to, source, bytes(len)) } else { plain(to, source, bytes(len)) };
         match answer {
             Ok(()) if around => Ok(Stored::flushed()),
             Ok(()) => Ok(Stored::range(at, len)),

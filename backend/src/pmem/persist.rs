@@ -155,7 +155,10 @@ impl Region {
         self.check_fork()?;
         self.range(at, len)?;
         if !at.0.is_multiple_of(BLOCK_SIZE) || !len.is_multiple_of(BLOCK_SIZE) {
-            return Err(Error::new(ErrorKind::InvalidInput, format!("discard of {len} bytes at {at}: not whole blocks")));
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("discard of {len} bytes at {at}: not whole blocks"),
+            ));
         }
         if len == 0 {
             return Ok(true);

@@ -86,7 +86,10 @@ fn what_is_written_is_read() {
             region.read(PoolOffset(0), &mut back).unwrap();
             let (at, end) = (at as usize, at as usize + len);
             assert_eq!(back[at..end], bytes[..len], "at {at} len {len}");
-            assert!(back[..at].iter().chain(&back[end..]).all(|&b| b == 0), "at {at} len {len}: bytes outside");
+            assert!(
+                back[..at].iter().chain(&back[end..]).all(|&b| b == 0),
+                "at {at} len {len}: bytes outside"
+            );
         }
     }
 }

@@ -53,7 +53,12 @@ macro_rules! word {
             }
 
             /// Stores `new` in the volatile word at `at` if it is `old`: `Ok(Ok(old))`, otherwise `Ok(Err(found))`.
-            pub(crate) fn $cas(&self, at: PoolOffset, old: $word, new: $word) -> Result<Result<$word, $word>> {
+            pub(crate) fn $cas(
+                &self,
+                at: PoolOffset,
+                old: $word,
+                new: $word,
+            ) -> Result<Result<$word, $word>> {
                 let place = self.$place(at)?;
                 // SAFETY: an aligned word in the watched pool.
                 match unsafe { arch::$arch_cas(place, old, new) } {
@@ -79,10 +84,12 @@ macro_rules! word {
     };
 }
 word!(
-    u64, 8, place_u64, load, store_u64, swap_u64, cas_u64, add_u64, sub_u64, load_u64, swap_u64, cas_u64, add_u64
+    u64, 8, place_u64, load, store_u64, swap_u64, cas_u64, add_u64, sub_u64, load_u64, swap_u64, cas_u64,
+    add_u64
 );
 word!(
-    u32, 4, place_u32, load_u32, store_u32, swap_u32, cas_u32, add_u32, sub_u32, load_u32, swap_u32, cas_u32, add_u32
+    u32, 4, place_u32, load_u32, store_u32, swap_u32, cas_u32, add_u32, sub_u32, load_u32, swap_u32, cas_u32,
+    add_u32
 );
 
 impl Region {
@@ -156,8 +163,13 @@ impl Region {
     #[inline(never)]
     fn bad_word(&self, at: PoolOffset, size: u64) -> Result<()> {
         if !at.0.is_multiple_of(size) {
-            return Err(Error::corrupt("word", at, format!("an offset aligned to {size}"), format!("{:#x}", at.0))
-                .at(self.path()));
+            return Err(Error::corrupt(
+                "word",
+                at,
+                format!("an offset aligned to {size}"),
+                format!("{:#x}", at.0),
+            )
+            .at(self.path()));
         }
         self.beyond(at, size)
     }

@@ -155,12 +155,24 @@ macro_rules! read_modify_write {
     };
 }
 read_modify_write!(
-    u64, swap_u64, add_u64, cas_u64,
-    "xchg [{to}], {value}", "lock xadd [{to}], {value}", "lock cmpxchg [{to}], {new}", "rax"
+    u64,
+    swap_u64,
+    add_u64,
+    cas_u64,
+    "xchg [{to}], {value}",
+    "lock xadd [{to}], {value}",
+    "lock cmpxchg [{to}], {new}",
+    "rax"
 );
 read_modify_write!(
-    u32, swap_u32, add_u32, cas_u32,
-    "xchg [{to}], {value:e}", "lock xadd [{to}], {value:e}", "lock cmpxchg [{to}], {new:e}", "eax"
+    u32,
+    swap_u32,
+    add_u32,
+    cas_u32,
+    "xchg [{to}], {value:e}",
+    "lock xadd [{to}], {value:e}",
+    "lock cmpxchg [{to}], {new:e}",
+    "eax"
 );
 
 /// Below this a loop over words beats the start of `rep movsb`.
@@ -232,7 +244,12 @@ pub(in crate::pmem) unsafe fn zero(to: *mut u8, len: usize) -> Result<(), Lost> 
 /// # Safety
 /// See the module. `to` is aligned to a line, `len` a multiple of it and not 0; the ranges do not overlap; the CPU has
 /// `cpu.stores`.
-pub(in crate::pmem) unsafe fn copy_lines(cpu: Cpu, to: *mut u8, from: *const u8, len: usize) -> Result<(), Lost> {
+pub(in crate::pmem) unsafe fn copy_lines(
+    cpu: Cpu,
+    to: *mut u8,
+    from: *const u8,
+    len: usize,
+) -> Result<(), Lost> {
     macro_rules! lines {
         ($($line:literal),* ; $($clobber:tt)*) => {
             recoverable!(
