@@ -82,16 +82,19 @@ impl Flushed {
 
 impl Region {
     /// Starts making a store durable.
+    #[cfg_attr(feature = "sim", track_caller)]
     pub(crate) fn flush(&self, stored: Stored) -> Flushed {
         self.flush_range(stored.at, stored.len)
     }
 
     /// As [`Region::flush`] for file data: on page media it stays for the next sync, and costs nothing now.
+    #[cfg_attr(feature = "sim", track_caller)]
     pub(crate) fn flush_data(&self, stored: Stored) -> Flushed {
         if self.persistence == Persistence::Page { Flushed::none() } else { self.flush(stored) }
     }
 
     /// Starts making durable whatever was stored in `[at, at + len)` by ordinary stores, by anybody.
+    #[cfg_attr(feature = "sim", track_caller)]
     pub(crate) fn flush_range(&self, at: PoolOffset, len: u64) -> Flushed {
         let mut flushed = Flushed::none();
         if len == 0 {
@@ -102,7 +105,9 @@ impl Region {
             Persistence::Line => {
                 let answer = match self.range(at, len) {
                     // SAFETY: a checked range of the watched pool, not empty; `cpu` was detected.
-                    Ok(start) => unsafe { arch::flush(self.cpu, start.as_ptr(), bytes(len)) },
+                    Ok(start) => self.noting_flush(at, len, || unsafe {
+                        arch::flush(self.cpu, start.as_ptr(), bytes(len))
+                    }),
                     Err(_) => Err(arch::Lost),
                 };
                 flushed.lost = answer.err().map(|_| (at, len));
@@ -120,6 +125,7 @@ impl Region {
     /// # Errors
     /// [`ErrorKind::MediaError`] if memory was lost; the error of the failed sync on page media, after which the region
     /// stays read-only.
+    #[cfg_attr(feature = "sim", track_caller)]
     pub(crate) fn fence(&self, flushed: Flushed) -> Result<Durable> {
         self.syncs.check()?;
         if let Some((at, len)) = flushed.lost {
@@ -127,7 +133,7 @@ impl Region {
         }
         match self.persistence {
             Persistence::None => {}
-            Persistence::Byte | Persistence::Line => arch::drain(),
+            Persistence::Byte | Persistence::Line => self.noting_fence(arch::drain),
             Persistence::Page => self.sync_pages(flushed.pages)?,
         }
         Ok(Durable(()))
@@ -135,11 +141,12 @@ impl Region {
 
     /// Waits until everything stored so far is durable: on page media whoever stored it, on line media what this CPU
     /// flushed (there every writer fences its own stores).
+    #[cfg_attr(feature = "sim", track_caller)]
     pub(crate) fn barrier(&self) -> Result<Durable> {
         self.syncs.check()?;
         match self.persistence {
             Persistence::None => {}
-            Persistence::Byte | Persistence::Line => arch::drain(),
+            Persistence::Byte | Persistence::Line => self.noting_fence(arch::drain),
             Persistence::Page => self.sync_file()?,
         }
         Ok(Durable(()))
@@ -168,6 +175,7 @@ impl Region {
     }
 
     /// One or two stretches are cheaper to name; for more, one flush of the whole file.
+    #[cfg_attr(feature = "sim", track_caller)]
     fn sync_pages(&self, pages: Vec<(u64, u64)>) -> Result<()> {
         self.check_fork()?;
         let stretches = merge(pages);
@@ -175,21 +183,27 @@ impl Region {
             return self.sync_file();
         }
         for (start, end) in stretches {
+            self.noting_flush(PoolOffset(start), end - start, || {});
             if let Err(error) = self.reservation().sync(bytes(start), bytes(end - start)) {
                 return Err(self.syncs.fail(&format!("msync of {start:#x} to {end:#x}"), &error, self));
             }
+            self.noting_fence(|| {});
         }
         Ok(())
     }
 
+    #[cfg_attr(feature = "sim", track_caller)]
     fn sync_file(&self) -> Result<()> {
         self.check_fork()?;
+        self.noting_flush(PoolOffset(0), self.len(), || {});
         self.syncs.run(|| {
             if let Err(error) = self.file().sync_data() {
                 drop(self.syncs.fail("fdatasync", &error, self));
             }
         });
-        self.syncs.check()
+        self.syncs.check()?;
+        self.noting_fence(|| {});
+        Ok(())
     }
 }
 

@@ -19,6 +19,8 @@ use parking_lot::Mutex;
 use super::arch::{Cpu, Lost};
 use super::medium::{self, Dax, Durability, FlushMode, Granularity, Medium, Storage};
 use super::persist::Syncs;
+use super::sim::Recorder;
+use super::view;
 use crate::error::{Error, ErrorKind, Result};
 use crate::os::mmap::{Mapping, Reservation};
 use crate::os::{fault, fork};
@@ -74,6 +76,7 @@ pub(crate) struct Region {
     mapping: Mapping,
     storage: Storage,
     pub(super) syncs: Syncs,
+    pub(super) recorder: Recorder,
     path: PathBuf,
     file: File,
     /// Serialises extensions.
@@ -132,6 +135,7 @@ impl Region {
             mapping,
             storage,
             syncs: Syncs::default(),
+            recorder: Recorder::default(),
             path: path.to_owned(),
             file,
             extending: Mutex::new(()),
@@ -315,6 +319,12 @@ impl Region {
         {
             tracing::debug!(%error, "madvise(MADV_HUGEPAGE)");
         }
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        view::forget(self.base.as_ptr() as usize, self.reservation.len());
     }
 }
 

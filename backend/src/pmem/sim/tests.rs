@@ -1,0 +1,1 @@
+//! What the simulated medium keeps and what it may lose.
