@@ -135,6 +135,17 @@ impl Drop for LockFile {
         }
         let section = fork::unforked();
         self.in_child = None;
+        // A program that another thread is starting at this moment has a copy of the descriptor until its exec.
+        let mut all = libc::flock {
+            l_type: narrow(libc::F_UNLCK),
+            l_whence: narrow(libc::SEEK_SET),
+            l_start: 0,
+            l_len: 0,
+            l_pid: 0,
+        };
+        if let Err(error) = self.call(libc::F_OFD_SETLK, &mut all) {
+            tracing::warn!(%error, path = %self.path.display(), "unlocking all bytes before close");
+        }
         // SAFETY: `fd` was opened by `open` and is closed only here; the row that a child would close it by is gone.
         unsafe { libc::close(self.fd) };
         drop(section);

@@ -208,7 +208,7 @@ impl Region {
 }
 
 /// Sorted, with what touches or overlaps joined.
-fn merge(mut pages: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
+pub(super) fn merge(mut pages: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
     pages.sort_unstable();
     let mut merged: Vec<(u64, u64)> = Vec::with_capacity(pages.len());
     for (start, end) in pages {
@@ -249,7 +249,7 @@ impl Syncs {
 
     /// The kernel may have dropped dirty pages: nothing that was not synced before can be trusted to be durable.
     #[cold]
-    fn fail(&self, what: &str, error: &std::io::Error, region: &Region) -> Error {
+    pub(super) fn fail(&self, what: &str, error: &std::io::Error, region: &Region) -> Error {
         let mut failure = self.failure.lock();
         if failure.is_empty() {
             *failure = format!("{what} of {} failed: {error}", region.path().display());
@@ -260,7 +260,7 @@ impl Syncs {
     }
 
     /// Returns after a `sync` that began after this call did, run by this thread or another.
-    fn run(&self, sync: impl FnOnce()) {
+    pub(super) fn run(&self, sync: impl FnOnce()) {
         let mut state = self.state.lock();
         let needed = state.started + 1;
         while state.running {
