@@ -7,7 +7,7 @@ use crate::units::PoolOffset;
 
 /// Notes nothing.
 #[derive(Default)]
-pub(super) struct Recorder;
+pub(super) struct Recorder(());
 
 impl Region {
     #[inline(always)]
@@ -18,7 +18,7 @@ impl Region {
         _: bool,
         store: impl FnOnce() -> Result<T, Lost>,
     ) -> Result<T, Lost> {
-        let Recorder = self.recorder;
+        let Recorder(()) = self.recorder;
         store()
     }
 
