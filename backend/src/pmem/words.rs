@@ -142,10 +142,11 @@ impl Region {
         }
     }
 
-    /// Orders the loads before it before the loads after it, for readers that validate a sequence number.
+    /// Orders the loads before it before what follows, and the stores before it before the stores after it: for both
+    /// sides of a sequence counter. Costs nothing on x86-64.
     #[inline]
     pub(crate) fn fence_acquire(&self) {
-        fence(Ordering::Acquire);
+        fence(Ordering::AcqRel);
     }
 
     /// Sleeps while the word at `at` is `expected`, at most `timeout`; also returns early without reason.
