@@ -117,8 +117,8 @@ fn a_killed_process_loses_its_locks_although_its_forked_child_lives() {
         assert!(locks.try_exclusive(3).unwrap());
         // SAFETY: the child only sleeps, half a minute at most.
         let child = unsafe { libc::fork() };
-        if child != 0 {
-            println!("child {child}");
+        if child == 0 {
+            println!("child {}", process::pid()); // said by the child: its fork handlers have run
         }
         // SAFETY: sleeps.
         unsafe { libc::sleep(30) };
