@@ -15,3 +15,7 @@ pub mod units;
 pub use error::{Error, ErrorKind, Result};
 pub use pmem::medium::{Dax, Durability, FlushMode, Granularity, Medium};
 pub use stub::*;
+
+/// The simulated medium: recordings, crash images, death at a chosen step.
+#[cfg(feature = "sim")]
+pub use pmem::sim;

@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::allow_attributes_without_reason, unused_variables)]
 use crate::pmem::medium::{Dax, Durability, FlushMode};
 use crate::error::{Error, ErrorKind, Result};
+use crate::pmem::medium::{Dax, Durability, FlushMode};
 use std::ffi::OsString;
 use std::ops::Range;
 use std::path::{Path, PathBuf};

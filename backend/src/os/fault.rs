@@ -13,6 +13,7 @@
 
 use std::io;
 use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Once, OnceLock};
 
 use super::registry::{Registry, Row};
@@ -28,15 +29,25 @@ pub(crate) struct Fault {
 }
 
 /// Asked about a fault on its memory; true if the access may be tried again. Must be async-signal-safe. The second
-/// argument is the one given to [`watch`].
-pub(crate) type Handler = fn(&Fault, usize) -> bool;
+/// argument is the one given to [`watch`], the third the watch's mark.
+pub(crate) type Handler = fn(&Fault, usize, &AtomicUsize) -> bool;
 
 /// Memory whose faults are ours, until this is dropped.
 pub(crate) struct Watch {
-    _row: Row<4>,
+    row: Row<5>,
 }
 
-static WATCHES: Registry<4> = Registry::new();
+impl Watch {
+    /// A number that the handler may set; 0 at first.
+    pub(crate) fn mark(&self) -> usize {
+        self.row.words()[MARK].load(Ordering::Acquire)
+    }
+}
+
+/// The columns of a watch: start, length, handler or 0, context, mark.
+const MARK: usize = 4;
+
+static WATCHES: Registry<5> = Registry::new();
 static INSTALL: Once = Once::new();
 static BEFORE_SEGV: OnceLock<libc::sigaction> = OnceLock::new();
 static BEFORE_BUS: OnceLock<libc::sigaction> = OnceLock::new();
@@ -51,7 +62,12 @@ pub(crate) fn watch(start: NonNull<u8>, len: usize, handler: Option<Handler>, co
         }
     });
     let handler = handler.map_or(0, |handler| handler as usize);
-    Watch { _row: WATCHES.insert([start.as_ptr() as usize, len, handler, context]) }
+    Watch { row: WATCHES.insert([start.as_ptr() as usize, len, handler, context, 0]) }
+}
+
+/// Whether a watch on any of `[start, start + len)` carries a mark.
+pub(crate) fn is_marked(start: usize, len: usize) -> bool {
+    WATCHES.any(|row, _| row[MARK] != 0 && row[0] < start + len && start < row[0] + row[1])
 }
 
 fn install(signal: libc::c_int, before: &OnceLock<libc::sigaction>) -> io::Result<()> {
@@ -98,21 +114,21 @@ fn resolve(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::
     let details = unsafe { &*info };
     // SAFETY: the kernel raised the signal for a fault, so it carries an address.
     let address = unsafe { details.si_addr() } as usize;
-    let holds = |row: &[usize; 4]| address.wrapping_sub(row[0]) < row[1];
-    if !WATCHES.any(|row| holds(&row)) {
+    let holds = |row: &[usize; 5]| address.wrapping_sub(row[0]) < row[1];
+    if !WATCHES.any(|row, _| holds(&row)) {
         return false;
     }
     if recovery::divert(context) {
         return true;
     }
     let fault = Fault { address, signal, write: recovery::is_store(context) };
-    WATCHES.any(|row| {
+    WATCHES.any(|row, words| {
         if !holds(&row) || row[2] == 0 {
             return false;
         }
         // SAFETY: rows are only inserted by `watch`, whose third word is 0 or a `Handler`.
         let handler = unsafe { std::mem::transmute::<usize, Handler>(row[2]) };
-        handler(&fault, row[3])
+        handler(&fault, row[3], &words[MARK])
     })
 }
 

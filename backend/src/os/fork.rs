@@ -76,7 +76,7 @@ extern "C" fn parent() {
 
 extern "C" fn child() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
-    IN_CHILD.any(|[action, first, second]| {
+    IN_CHILD.any(|[action, first, second], _| {
         // SAFETY: rows are only inserted by `in_child`, whose first word is a `ChildAction`.
         let action = unsafe { std::mem::transmute::<usize, ChildAction>(action) };
         action(first, second);

@@ -17,7 +17,13 @@ pub(crate) unsafe fn wait(word: NonNull<u32>, expected: u32, timeout: Duration) 
     };
     // SAFETY: the kernel reads `word` itself and answers EFAULT if it cannot; `timeout` outlives the call.
     let answer = unsafe {
-        libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, expected, std::ptr::from_ref(&timeout))
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAIT,
+            expected,
+            std::ptr::from_ref(&timeout),
+        )
     };
     if answer == 0 {
         return Ok(());

@@ -33,7 +33,8 @@ impl LockFile {
         if fd < 0 {
             return Err(Error::last_os("open for locking").at(path));
         }
-        let word = usize::try_from(fd).map_err(|_| Error::new(ErrorKind::Io, "open gave a negative descriptor"))?;
+        let word =
+            usize::try_from(fd).map_err(|_| Error::new(ErrorKind::Io, "open gave a negative descriptor"))?;
         Ok(LockFile {
             fd,
             path: path.to_owned(),
@@ -91,7 +92,9 @@ impl LockFile {
 
     fn request(&self, byte: u64, kind: libc::c_int) -> Result<libc::flock> {
         if self.generation != fork::generation() {
-            return Err(Error::new(ErrorKind::Forked, "the locks belong to this process's parent").at(&self.path));
+            return Err(
+                Error::new(ErrorKind::Forked, "the locks belong to this process's parent").at(&self.path)
+            );
         }
         let start = libc::off_t::try_from(byte)
             .map_err(|_| Error::new(ErrorKind::InvalidInput, format!("lock byte {byte} is beyond 2^63")))?;
@@ -132,6 +135,17 @@ impl Drop for LockFile {
         }
         let section = fork::unforked();
         self.in_child = None;
+        // A program that another thread is starting at this moment has a copy of the descriptor until its exec.
+        let mut all = libc::flock {
+            l_type: narrow(libc::F_UNLCK),
+            l_whence: narrow(libc::SEEK_SET),
+            l_start: 0,
+            l_len: 0,
+            l_pid: 0,
+        };
+        if let Err(error) = self.call(libc::F_OFD_SETLK, &mut all) {
+            tracing::warn!(%error, path = %self.path.display(), "unlocking all bytes before close");
+        }
         // SAFETY: `fd` was opened by `open` and is closed only here; the row that a child would close it by is gone.
         unsafe { libc::close(self.fd) };
         drop(section);

@@ -21,3 +21,6 @@ pub(crate) mod lock;
 pub(crate) mod mmap;
 pub(crate) mod process;
 pub(crate) mod registry;
+
+#[cfg(test)]
+mod tests;

@@ -9,9 +9,8 @@ use crate::error::{Error, ErrorKind, Result};
 pub(crate) fn boot_id() -> Result<[u8; 16]> {
     const PATH: &str = "/proc/sys/kernel/random/boot_id";
     let text = fs::read_to_string(PATH).map_err(|error| Error::os("read", error).at(PATH))?;
-    parse_uuid(text.trim()).ok_or_else(|| {
-        Error::new(ErrorKind::Io, format!("{PATH}: expected a UUID, found {:?}", text.trim()))
-    })
+    parse_uuid(text.trim())
+        .ok_or_else(|| Error::new(ErrorKind::Io, format!("{PATH}: expected a UUID, found {:?}", text.trim())))
 }
 
 fn parse_uuid(text: &str) -> Option<[u8; 16]> {

@@ -91,11 +91,15 @@ impl<const W: usize> Registry<W> {
         }
     }
 
-    /// Calls `visit` with every row until it answers true; says whether one did. Async-signal-safe if `visit` is.
-    pub(crate) fn any(&'static self, mut visit: impl FnMut([usize; W]) -> bool) -> bool {
+    /// Calls `visit` with a copy of every row and the row itself until it answers true; says whether one did.
+    /// Async-signal-safe if `visit` is.
+    pub(crate) fn any(
+        &'static self,
+        mut visit: impl FnMut([usize; W], &'static [AtomicUsize; W]) -> bool,
+    ) -> bool {
         let mut next = Some(&self.head);
         while let Some(block) = next {
-            if block.slots.iter().filter_map(Slot::read).any(&mut visit) {
+            if block.slots.iter().any(|slot| slot.read().is_some_and(|words| visit(words, &slot.words))) {
                 return true;
             }
             next = block.next();
@@ -113,6 +117,13 @@ impl<const W: usize> Slot<W> {
         let words = std::array::from_fn(|index| self.words[index].load(Ordering::Relaxed));
         fence(Ordering::Acquire);
         (self.stamp.load(Ordering::Relaxed) == stamp).then_some(words)
+    }
+}
+
+impl<const W: usize> Row<W> {
+    /// The words of the row, which handlers may change.
+    pub(crate) fn words(&self) -> &'static [AtomicUsize; W] {
+        &self.slot.words
     }
 }
 

@@ -27,15 +27,18 @@ impl Region {
         let from = self.range(at, to.len() as u64)?;
         // SAFETY: `from` is a checked range of the watched pool; `to` is borrowed mutably, so nothing else stores to it.
         let answer = unsafe { arch::copy(to.as_mut_ptr(), from.as_ptr(), to.len()) };
-        answer.map_err(|lost| self.lost(lost, at, to.len() as u64, Intent::Load))
+        answer.map_err(|lost| self.lost(lost, at, to.len() as u64, Intent::Load))?;
+        self.intact(at, to.len() as u64)
     }
 
     /// Stores `from` at `at`.
+    #[cfg_attr(feature = "sim", track_caller)]
     pub(crate) fn write(&self, at: PoolOffset, from: &[u8]) -> Result<Stored> {
         self.store(at, Source::Memory(from.as_ptr()), from.len() as u64)
     }
 
     /// Stores `len` zeros at `at`.
+    #[cfg_attr(feature = "sim", track_caller)]
     pub(crate) fn zero(&self, at: PoolOffset, len: u64) -> Result<Stored> {
         self.store(at, Source::Zeros, len)
     }
@@ -44,6 +47,7 @@ impl Region {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if they do.
+    #[cfg_attr(feature = "sim", track_caller)]
     pub(crate) fn copy(&self, from: PoolOffset, to: PoolOffset, len: u64) -> Result<Stored> {
         if from.0.abs_diff(to.0) < len {
             return Err(Error::new(
@@ -52,7 +56,9 @@ impl Region {
             ));
         }
         let source = self.range(from, len)?;
-        self.store(to, Source::Memory(source.as_ptr()), len)
+        let stored = self.store(to, Source::Memory(source.as_ptr()), len)?;
+        self.intact(from, len)?;
+        Ok(stored)
     }
 
     /// Whether two ranges of the pool hold the same bytes.
@@ -60,29 +66,36 @@ impl Region {
         let (first, second) = (self.range(a, len)?, self.range(b, len)?);
         // SAFETY: both are checked ranges of the watched pool.
         let answer = unsafe { arch::equal(first.as_ptr(), second.as_ptr(), bytes(len)) };
-        answer.map_err(|lost| self.lost(lost, a, len, Intent::Load))
+        let equal = answer.map_err(|lost| self.lost(lost, a, len, Intent::Load))?;
+        self.intact(a, len)?;
+        self.intact(b, len)?;
+        Ok(equal)
     }
 
     /// Whether `[at, at + len)` holds zeros only.
     pub(crate) fn is_zero(&self, at: PoolOffset, len: u64) -> Result<bool> {
         static ZEROS: [u8; 4096] = [0; 4096];
         let start = self.range(at, len)?.as_ptr();
-        let len = bytes(len);
+        let (all, len) = (len, bytes(len));
         for done in (0..len).step_by(ZEROS.len()) {
             let step = ZEROS.len().min(len - done);
             // SAFETY: a part of a checked range of the watched pool, and as many bytes of `ZEROS`.
             let answer = unsafe { arch::equal(start.wrapping_add(done), ZEROS.as_ptr(), step) };
-            if !answer.map_err(|lost| self.lost(lost, at, len as u64, Intent::Load))? {
+            if !answer.map_err(|lost| self.lost(lost, at, all, Intent::Load))? {
                 return Ok(false);
             }
         }
+        self.intact(at, all)?;
         Ok(true)
     }
 
+    #[cfg_attr(feature = "sim", track_caller)]
     fn store(&self, at: PoolOffset, source: Source, len: u64) -> Result<Stored> {
         let to = self.range(at, len)?.as_ptr();
         let around = self.persistence == Persistence::Line && bytes(len) >= NON_TEMPORAL;
-        let answer = if around { self.store_around(to, source, bytes(len)) } else { plain(to, source, bytes(len)) };
+        let answer = self.noting_store(at, len, around, || {
+            if around { self.store_around(to, source, bytes(len)) } else { plain(to, source, bytes(len)) }
+        });
         match answer {
             Ok(()) if around => Ok(Stored::flushed()),
             Ok(()) => Ok(Stored::range(at, len)),

@@ -40,7 +40,6 @@ pub enum FlushMode {
 
 /// The kind of storage under a pool.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-#[non_exhaustive]
 pub enum Medium {
     /// A file on a DAX file system.
     FsDax,
@@ -54,7 +53,6 @@ pub enum Medium {
 
 /// The unit in which stores become durable.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-#[non_exhaustive]
 pub enum Granularity {
     /// A store is durable once it is fenced: the machine flushes its caches when power fails (eADR).
     Byte,
@@ -66,7 +64,6 @@ pub enum Granularity {
 
 /// What a pool's medium is and what the pool survives on it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
 pub struct Durability {
     /// The kind of storage.
     pub medium: Medium,
@@ -85,7 +82,12 @@ pub struct Durability {
 }
 
 impl Durability {
-    pub(crate) fn new(medium: Medium, granularity: Granularity, map_sync: bool, flush: FlushMode) -> Durability {
+    pub(crate) fn new(
+        medium: Medium,
+        granularity: Granularity,
+        map_sync: bool,
+        flush: FlushMode,
+    ) -> Durability {
         let survives_power_loss = medium != Medium::Volatile && flush == FlushMode::On;
         let place = match medium {
             Medium::FsDax if map_sync => "DAX file system (MAP_SYNC)",
@@ -99,7 +101,9 @@ impl Durability {
                 "survives the death of processes, lost when the machine stops or the file system is unmounted"
             }
             (_, FlushMode::Off, _) => "flushing is off: survives the death of processes, not of the machine",
-            (_, _, Granularity::Byte) => "survives power loss, every write durable when it returns (caches are flushed by the machine)",
+            (_, _, Granularity::Byte) => {
+                "survives power loss, every write durable when it returns (caches are flushed by the machine)"
+            }
             (_, _, Granularity::CacheLine) => "survives power loss, every write durable when it returns",
             (_, _, Granularity::Page) => "survives power loss up to the last sync",
         };
@@ -158,7 +162,9 @@ pub(super) fn detect(file: &File, path: &Path) -> Result<Storage> {
         return Err(Error::new(ErrorKind::IsADirectory, "a pool is a file or a dax device").at(path));
     }
     if kind.is_char_device() {
-        return dax_device(metadata.rdev()).map(|len| Storage::DaxDevice { len }).map_err(|error| error.at(path));
+        return dax_device(metadata.rdev())
+            .map(|len| Storage::DaxDevice { len })
+            .map_err(|error| error.at(path));
     }
     if !kind.is_file() {
         return Err(unsupported("expected a regular file or a dax character device").at(path));

@@ -13,6 +13,7 @@
 //! | `words` | aligned words: tree entries, locks, counts, futexes |
 //! | `persist` | the order of things: `Stored`, `Flushed`, `Durable` |
 //! | `view` | pointers that leave, and what happens to them when memory is lost |
+//! | `sim` | with the feature of that name, a recorder of all that happens to the medium |
 //! | `arch` | the routines in assembler, and a portable path |
 //!
 //! Invariants: every access is range-checked against what is mapped; no reference to pool memory exists anywhere; lost
@@ -23,6 +24,11 @@ mod arch;
 pub(crate) mod medium;
 mod persist;
 mod region;
+#[cfg(feature = "sim")]
+pub mod sim;
+#[cfg(not(feature = "sim"))]
+#[path = "unrecorded.rs"]
+mod sim;
 mod view;
 mod words;
 

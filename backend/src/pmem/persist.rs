@@ -44,7 +44,6 @@ pub(crate) struct Flushed {
 }
 
 /// Proof that what was flushed before is durable.
-#[must_use = "a proof of durability is for the publish that needs it"]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Durable(pub(super) ());
 
@@ -82,16 +81,19 @@ impl Flushed {
 
 impl Region {
     /// Starts making a store durable.
+    #[cfg_attr(feature = "sim", track_caller)]
     pub(crate) fn flush(&self, stored: Stored) -> Flushed {
         self.flush_range(stored.at, stored.len)
     }
 
     /// As [`Region::flush`] for file data: on page media it stays for the next sync, and costs nothing now.
+    #[cfg_attr(feature = "sim", track_caller)]
     pub(crate) fn flush_data(&self, stored: Stored) -> Flushed {
         if self.persistence == Persistence::Page { Flushed::none() } else { self.flush(stored) }
     }
 
     /// Starts making durable whatever was stored in `[at, at + len)` by ordinary stores, by anybody.
+    #[cfg_attr(feature = "sim", track_caller)]
     pub(crate) fn flush_range(&self, at: PoolOffset, len: u64) -> Flushed {
         let mut flushed = Flushed::none();
         if len == 0 {
@@ -102,7 +104,9 @@ impl Region {
             Persistence::Line => {
                 let answer = match self.range(at, len) {
                     // SAFETY: a checked range of the watched pool, not empty; `cpu` was detected.
-                    Ok(start) => unsafe { arch::flush(self.cpu, start.as_ptr(), bytes(len)) },
+                    Ok(start) => self.noting_flush(at, len, || unsafe {
+                        arch::flush(self.cpu, start.as_ptr(), bytes(len))
+                    }),
                     Err(_) => Err(arch::Lost),
                 };
                 flushed.lost = answer.err().map(|_| (at, len));
@@ -120,6 +124,7 @@ impl Region {
     /// # Errors
     /// [`ErrorKind::MediaError`] if memory was lost; the error of the failed sync on page media, after which the region
     /// stays read-only.
+    #[cfg_attr(feature = "sim", track_caller)]
     pub(crate) fn fence(&self, flushed: Flushed) -> Result<Durable> {
         self.syncs.check()?;
         if let Some((at, len)) = flushed.lost {
@@ -127,7 +132,7 @@ impl Region {
         }
         match self.persistence {
             Persistence::None => {}
-            Persistence::Byte | Persistence::Line => arch::drain(),
+            Persistence::Byte | Persistence::Line => self.noting_fence(arch::drain),
             Persistence::Page => self.sync_pages(flushed.pages)?,
         }
         Ok(Durable(()))
@@ -135,11 +140,12 @@ impl Region {
 
     /// Waits until everything stored so far is durable: on page media whoever stored it, on line media what this CPU
     /// flushed (there every writer fences its own stores).
+    #[cfg_attr(feature = "sim", track_caller)]
     pub(crate) fn barrier(&self) -> Result<Durable> {
         self.syncs.check()?;
         match self.persistence {
             Persistence::None => {}
-            Persistence::Byte | Persistence::Line => arch::drain(),
+            Persistence::Byte | Persistence::Line => self.noting_fence(arch::drain),
             Persistence::Page => self.sync_file()?,
         }
         Ok(Durable(()))
@@ -155,7 +161,10 @@ impl Region {
         self.check_fork()?;
         self.range(at, len)?;
         if !at.0.is_multiple_of(BLOCK_SIZE) || !len.is_multiple_of(BLOCK_SIZE) {
-            return Err(Error::new(ErrorKind::InvalidInput, format!("discard of {len} bytes at {at}: not whole blocks")));
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("discard of {len} bytes at {at}: not whole blocks"),
+            ));
         }
         if len == 0 {
             return Ok(true);
@@ -165,6 +174,7 @@ impl Region {
     }
 
     /// One or two stretches are cheaper to name; for more, one flush of the whole file.
+    #[cfg_attr(feature = "sim", track_caller)]
     fn sync_pages(&self, pages: Vec<(u64, u64)>) -> Result<()> {
         self.check_fork()?;
         let stretches = merge(pages);
@@ -172,26 +182,32 @@ impl Region {
             return self.sync_file();
         }
         for (start, end) in stretches {
+            self.noting_flush(PoolOffset(start), end - start, || {});
             if let Err(error) = self.reservation().sync(bytes(start), bytes(end - start)) {
                 return Err(self.syncs.fail(&format!("msync of {start:#x} to {end:#x}"), &error, self));
             }
+            self.noting_fence(|| {});
         }
         Ok(())
     }
 
+    #[cfg_attr(feature = "sim", track_caller)]
     fn sync_file(&self) -> Result<()> {
         self.check_fork()?;
+        self.noting_flush(PoolOffset(0), self.len(), || {});
         self.syncs.run(|| {
             if let Err(error) = self.file().sync_data() {
                 drop(self.syncs.fail("fdatasync", &error, self));
             }
         });
-        self.syncs.check()
+        self.syncs.check()?;
+        self.noting_fence(|| {});
+        Ok(())
     }
 }
 
 /// Sorted, with what touches or overlaps joined.
-fn merge(mut pages: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
+pub(super) fn merge(mut pages: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
     pages.sort_unstable();
     let mut merged: Vec<(u64, u64)> = Vec::with_capacity(pages.len());
     for (start, end) in pages {
@@ -232,7 +248,7 @@ impl Syncs {
 
     /// The kernel may have dropped dirty pages: nothing that was not synced before can be trusted to be durable.
     #[cold]
-    fn fail(&self, what: &str, error: &std::io::Error, region: &Region) -> Error {
+    pub(super) fn fail(&self, what: &str, error: &std::io::Error, region: &Region) -> Error {
         let mut failure = self.failure.lock();
         if failure.is_empty() {
             *failure = format!("{what} of {} failed: {error}", region.path().display());
@@ -243,7 +259,7 @@ impl Syncs {
     }
 
     /// Returns after a `sync` that began after this call did, run by this thread or another.
-    fn run(&self, sync: impl FnOnce()) {
+    pub(super) fn run(&self, sync: impl FnOnce()) {
         let mut state = self.state.lock();
         let needed = state.started + 1;
         while state.running {

@@ -19,6 +19,8 @@ use parking_lot::Mutex;
 use super::arch::{Cpu, Lost};
 use super::medium::{self, Dax, Durability, FlushMode, Granularity, Medium, Storage};
 use super::persist::Syncs;
+use super::sim::Recorder;
+use super::view;
 use crate::error::{Error, ErrorKind, Result};
 use crate::os::mmap::{Mapping, Reservation};
 use crate::os::{fault, fork};
@@ -74,6 +76,7 @@ pub(crate) struct Region {
     mapping: Mapping,
     storage: Storage,
     pub(super) syncs: Syncs,
+    pub(super) recorder: Recorder,
     path: PathBuf,
     file: File,
     /// Serialises extensions.
@@ -112,8 +115,8 @@ impl Region {
         let reservation = Reservation::new(bytes(wanted), bytes(len))
             .map_err(|error| Error::os(format!("reserve address space for {len} bytes"), error).at(path))?;
         let generation = fork::generation();
-        let (mapping, medium, granularity) =
-            first_mapping(&reservation, &file, storage, bytes(len), options).map_err(|error| error.at(path))?;
+        let (mapping, medium, granularity) = first_mapping(&reservation, &file, storage, bytes(len), options)
+            .map_err(|error| error.at(path))?;
         let persistence = match granularity {
             _ if options.flush == FlushMode::Off || options.access != Access::ReadWrite => Persistence::None,
             Granularity::Byte => Persistence::Byte,
@@ -132,6 +135,7 @@ impl Region {
             mapping,
             storage,
             syncs: Syncs::default(),
+            recorder: Recorder::default(),
             path: path.to_owned(),
             file,
             extending: Mutex::new(()),
@@ -198,7 +202,10 @@ impl Region {
         if new > self.reserved() {
             return Err(Error::new(
                 ErrorKind::TooLarge,
-                format!("the pool grew to {new} bytes and this process reserved {}: open it anew", self.reserved()),
+                format!(
+                    "the pool grew to {new} bytes and this process reserved {}: open it anew",
+                    self.reserved()
+                ),
             )
             .at(&self.path));
         }
@@ -253,8 +260,13 @@ impl Region {
         {
             return Err(self.shrunk(at, len, now, mapped));
         }
-        Err(Error::corrupt("reference", at, format!("{len} bytes within the pool's {mapped:#x}"), "a range beyond")
-            .at(&self.path))
+        Err(Error::corrupt(
+            "reference",
+            at,
+            format!("{len} bytes within the pool's {mapped:#x}"),
+            "a range beyond",
+        )
+        .at(&self.path))
     }
 
     /// What a fault in `[at, at + len)` means.
@@ -264,8 +276,11 @@ impl Region {
             return self.forked();
         }
         if intent == Intent::Store && self.access == Access::ReadOnly {
-            return Error::new(ErrorKind::ReadOnly, format!("store of {len} bytes at {at}: the pool is mapped read-only"))
-                .at(&self.path);
+            return Error::new(
+                ErrorKind::ReadOnly,
+                format!("store of {len} bytes at {at}: the pool is mapped read-only"),
+            )
+            .at(&self.path);
         }
         let mapped = self.len();
         match usable_len(&self.file, self.storage) {
@@ -281,13 +296,16 @@ impl Region {
     fn shrunk(&self, at: PoolOffset, len: u64, now: u64, mapped: u64) -> Error {
         Error::new(
             ErrorKind::MediaError,
-            format!("lost memory at {at} ({len} bytes): the file was truncated to {now:#x} bytes from {mapped:#x}"),
+            format!(
+                "lost memory at {at} ({len} bytes): the file was truncated to {now:#x} bytes from {mapped:#x}"
+            ),
         )
         .at(&self.path)
     }
 
     fn forked(&self) -> Error {
-        Error::new(ErrorKind::Forked, "the pool was opened by this process's parent; open it anew").at(&self.path)
+        Error::new(ErrorKind::Forked, "the pool was opened by this process's parent; open it anew")
+            .at(&self.path)
     }
 
     pub(super) fn reservation(&self) -> &Reservation {
@@ -301,6 +319,12 @@ impl Region {
         {
             tracing::debug!(%error, "madvise(MADV_HUGEPAGE)");
         }
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        view::forget(self.base.as_ptr() as usize, self.reservation.len());
     }
 }
 
@@ -323,11 +347,16 @@ fn first_mapping(
         if options.access == Access::Private {
             return Err(medium::unsupported("a dax device cannot be mapped privately"));
         }
+        if !Cpu::FLUSHES_LINES {
+            return Err(medium::unsupported(
+                "a dax device needs cache flushes, which this architecture has no code for",
+            ));
+        }
         map(plain).map_err(failed)?;
         return Ok((plain, Medium::DevDax, medium::line_granularity()));
     }
     // Only a shared writable mapping needs, and tells, whether faults are synchronous.
-    if options.dax != Dax::Never && options.access == Access::ReadWrite {
+    if options.dax != Dax::Never && options.access == Access::ReadWrite && Cpu::FLUSHES_LINES {
         match map(Mapping::SharedSync) {
             Ok(()) => return Ok((Mapping::SharedSync, Medium::FsDax, medium::line_granularity())),
             Err(error) if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EINVAL)) => {}

@@ -40,23 +40,33 @@ macro_rules! word {
             }
 
             /// Stores the volatile word at `at`, sequentially consistent.
+            #[cfg_attr(feature = "sim", track_caller)]
             pub(crate) fn $store(&self, at: PoolOffset, value: $word) -> Result<()> {
                 self.$swap(at, value).map(drop)
             }
 
             /// Stores the volatile word at `at` and answers the old value.
+            #[cfg_attr(feature = "sim", track_caller)]
             pub(crate) fn $swap(&self, at: PoolOffset, value: $word) -> Result<$word> {
                 let place = self.$place(at)?;
                 // SAFETY: an aligned word in the watched pool.
-                let answer = unsafe { arch::$arch_swap(place, value) };
+                let act = || unsafe { arch::$arch_swap(place, value) };
+                let answer = self.noting_store(at, $bytes, false, act);
                 answer.map_err(|lost| self.lost(lost, at, $bytes, Intent::Store))
             }
 
             /// Stores `new` in the volatile word at `at` if it is `old`: `Ok(Ok(old))`, otherwise `Ok(Err(found))`.
-            pub(crate) fn $cas(&self, at: PoolOffset, old: $word, new: $word) -> Result<Result<$word, $word>> {
+            #[cfg_attr(feature = "sim", track_caller)]
+            pub(crate) fn $cas(
+                &self,
+                at: PoolOffset,
+                old: $word,
+                new: $word,
+            ) -> Result<Result<$word, $word>> {
                 let place = self.$place(at)?;
                 // SAFETY: an aligned word in the watched pool.
-                match unsafe { arch::$arch_cas(place, old, new) } {
+                let act = || unsafe { arch::$arch_cas(place, old, new) };
+                match self.noting_store(at, $bytes, false, act) {
                     Ok(found) if found == old => Ok(Ok(old)),
                     Ok(found) => Ok(Err(found)),
                     Err(lost) => Err(self.lost(lost, at, $bytes, Intent::Store)),
@@ -64,14 +74,17 @@ macro_rules! word {
             }
 
             /// Adds to the volatile word at `at`, wrapping, and answers the old value.
+            #[cfg_attr(feature = "sim", track_caller)]
             pub(crate) fn $add(&self, at: PoolOffset, value: $word) -> Result<$word> {
                 let place = self.$place(at)?;
                 // SAFETY: an aligned word in the watched pool.
-                let answer = unsafe { arch::$arch_add(place, value) };
+                let act = || unsafe { arch::$arch_add(place, value) };
+                let answer = self.noting_store(at, $bytes, false, act);
                 answer.map_err(|lost| self.lost(lost, at, $bytes, Intent::Store))
             }
 
             /// Subtracts from the volatile word at `at`, wrapping, and answers the old value.
+            #[cfg_attr(feature = "sim", track_caller)]
             pub(crate) fn $sub(&self, at: PoolOffset, value: $word) -> Result<$word> {
                 self.$add(at, value.wrapping_neg())
             }
@@ -79,23 +92,28 @@ macro_rules! word {
     };
 }
 word!(
-    u64, 8, place_u64, load, store_u64, swap_u64, cas_u64, add_u64, sub_u64, load_u64, swap_u64, cas_u64, add_u64
+    u64, 8, place_u64, load, store_u64, swap_u64, cas_u64, add_u64, sub_u64, load_u64, swap_u64, cas_u64,
+    add_u64
 );
 word!(
-    u32, 4, place_u32, load_u32, store_u32, swap_u32, cas_u32, add_u32, sub_u32, load_u32, swap_u32, cas_u32, add_u32
+    u32, 4, place_u32, load_u32, store_u32, swap_u32, cas_u32, add_u32, sub_u32, load_u32, swap_u32, cas_u32,
+    add_u32
 );
 
 impl Region {
     /// Sets the bits of `mask` in the volatile word at `at` and answers the old value.
+    #[cfg_attr(feature = "sim", track_caller)]
     pub(crate) fn or_u64(&self, at: PoolOffset, mask: u64) -> Result<u64> {
         self.change_u64(at, |value| value | mask)
     }
 
     /// Clears the bits not in `mask` from the volatile word at `at` and answers the old value.
+    #[cfg_attr(feature = "sim", track_caller)]
     pub(crate) fn and_u64(&self, at: PoolOffset, mask: u64) -> Result<u64> {
         self.change_u64(at, |value| value & mask)
     }
 
+    #[cfg_attr(feature = "sim", track_caller)]
     fn change_u64(&self, at: PoolOffset, change: impl Fn(u64) -> u64) -> Result<u64> {
         let mut value = self.load(at)?;
         loop {
@@ -111,21 +129,24 @@ impl Region {
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::ReadOnly`] once a sync of this region has failed.
+    #[cfg_attr(feature = "sim", track_caller)]
     pub(crate) fn publish(&self, at: PoolOffset, value: u64, after: &Durable) -> Result<Stored> {
         let Durable(()) = after;
         self.syncs.check()?;
         let place = self.place_u64(at)?;
         // SAFETY: an aligned word in the watched pool.
-        match unsafe { arch::store_u64(place, value) } {
+        let act = || unsafe { arch::store_u64(place, value) };
+        match self.noting_store(at, 8, false, act) {
             Ok(()) => Ok(Stored::range(at, 8)),
             Err(lost) => Err(self.lost(lost, at, 8, Intent::Store)),
         }
     }
 
-    /// Orders the loads before it before the loads after it, for readers that validate a sequence number.
+    /// Orders the loads before it before what follows, and the stores before it before the stores after it: for both
+    /// sides of a sequence counter. Costs nothing on x86-64.
     #[inline]
     pub(crate) fn fence_acquire(&self) {
-        fence(Ordering::Acquire);
+        fence(Ordering::AcqRel);
     }
 
     /// Sleeps while the word at `at` is `expected`, at most `timeout`; also returns early without reason.
@@ -156,8 +177,13 @@ impl Region {
     #[inline(never)]
     fn bad_word(&self, at: PoolOffset, size: u64) -> Result<()> {
         if !at.0.is_multiple_of(size) {
-            return Err(Error::corrupt("word", at, format!("an offset aligned to {size}"), format!("{:#x}", at.0))
-                .at(self.path()));
+            return Err(Error::corrupt(
+                "word",
+                at,
+                format!("an offset aligned to {size}"),
+                format!("{:#x}", at.0),
+            )
+            .at(self.path()));
         }
         self.beyond(at, size)
     }

@@ -50,7 +50,9 @@ macro_rules! word {
         pub(in crate::pmem) unsafe fn $cas(to: *mut $word, old: $word, new: $word) -> Result<$word, Lost> {
             // SAFETY: as above.
             let word = unsafe { <$atomic>::from_ptr(to) };
-            Ok(word.compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst).unwrap_or_else(|found| found))
+            Ok(word
+                .compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst)
+                .unwrap_or_else(|found| found))
         }
     };
 }
@@ -85,7 +87,12 @@ pub(in crate::pmem) unsafe fn zero(to: *mut u8, len: usize) -> Result<(), Lost> 
 ///
 /// # Safety
 /// See the module.
-pub(in crate::pmem) unsafe fn copy_lines(_: Cpu, to: *mut u8, from: *const u8, len: usize) -> Result<(), Lost> {
+pub(in crate::pmem) unsafe fn copy_lines(
+    _: Cpu,
+    to: *mut u8,
+    from: *const u8,
+    len: usize,
+) -> Result<(), Lost> {
     // SAFETY: the caller's contract.
     unsafe { copy(to, from, len) }
 }

@@ -9,7 +9,7 @@
 use std::arch::asm;
 use std::arch::x86_64::{__cpuid_count, _mm_sfence};
 
-use super::{LINE, Lost};
+use super::{Lost, lines};
 use crate::os::fault::recovery_entry;
 
 /// Which instructions this CPU has for storing around the cache and for flushing it.
@@ -155,12 +155,24 @@ macro_rules! read_modify_write {
     };
 }
 read_modify_write!(
-    u64, swap_u64, add_u64, cas_u64,
-    "xchg [{to}], {value}", "lock xadd [{to}], {value}", "lock cmpxchg [{to}], {new}", "rax"
+    u64,
+    swap_u64,
+    add_u64,
+    cas_u64,
+    "xchg [{to}], {value}",
+    "lock xadd [{to}], {value}",
+    "lock cmpxchg [{to}], {new}",
+    "rax"
 );
 read_modify_write!(
-    u32, swap_u32, add_u32, cas_u32,
-    "xchg [{to}], {value:e}", "lock xadd [{to}], {value:e}", "lock cmpxchg [{to}], {new:e}", "eax"
+    u32,
+    swap_u32,
+    add_u32,
+    cas_u32,
+    "xchg [{to}], {value:e}",
+    "lock xadd [{to}], {value:e}",
+    "lock cmpxchg [{to}], {new:e}",
+    "eax"
 );
 
 /// Below this a loop over words beats the start of `rep movsb`.
@@ -232,7 +244,12 @@ pub(in crate::pmem) unsafe fn zero(to: *mut u8, len: usize) -> Result<(), Lost> 
 /// # Safety
 /// See the module. `to` is aligned to a line, `len` a multiple of it and not 0; the ranges do not overlap; the CPU has
 /// `cpu.stores`.
-pub(in crate::pmem) unsafe fn copy_lines(cpu: Cpu, to: *mut u8, from: *const u8, len: usize) -> Result<(), Lost> {
+pub(in crate::pmem) unsafe fn copy_lines(
+    cpu: Cpu,
+    to: *mut u8,
+    from: *const u8,
+    len: usize,
+) -> Result<(), Lost> {
     macro_rules! lines {
         ($($line:literal),* ; $($clobber:tt)*) => {
             recoverable!(
@@ -334,30 +351,27 @@ pub(in crate::pmem) unsafe fn equal(a: *const u8, b: *const u8, len: usize) -> R
     answer(fault, differs == 0)
 }
 
-/// Starts writing back every line that `[start, start + len)` touches: from the aligned start, while below the end.
+/// Starts writing back every line that `[start, start + len)` touches.
 ///
 /// # Safety
-/// See the module. `len` is not 0; the CPU has `cpu.flush`.
+/// See the module. The CPU has `cpu.flush`.
 pub(in crate::pmem) unsafe fn flush(cpu: Cpu, start: *const u8, len: usize) -> Result<(), Lost> {
-    let end = start.wrapping_add(len);
-    let line = start.wrapping_sub(start as usize % LINE);
-    macro_rules! lines {
-        ($instruction:literal) => {
-            recoverable!(
-                "4:", $instruction, "add {line}, 64", "cmp {line}, {end}", "jb 4b";
-                line = inout(reg) line => _, end = in(reg) end, options(nostack)
-            )
+    for line in lines(start as usize, len) {
+        let fault = match cpu.flush {
+            // SAFETY: a flush changes no contents; it may fault as a load of the line would.
+            Flush::Clwb => unsafe { recoverable!("clwb [{line}]"; line = in(reg) line, options(nostack)) },
+            // SAFETY: as above.
+            Flush::Clflushopt => unsafe {
+                recoverable!("clflushopt [{line}]"; line = in(reg) line, options(nostack))
+            },
+            // SAFETY: as above.
+            Flush::Clflush => unsafe {
+                recoverable!("clflush [{line}]"; line = in(reg) line, options(nostack))
+            },
         };
+        answer(fault, ())?;
     }
-    let fault = match cpu.flush {
-        // SAFETY: a flush changes no contents; it may fault as a load of the line would.
-        Flush::Clwb => unsafe { lines!("clwb [{line}]") },
-        // SAFETY: as above.
-        Flush::Clflushopt => unsafe { lines!("clflushopt [{line}]") },
-        // SAFETY: as above.
-        Flush::Clflush => unsafe { lines!("clflush [{line}]") },
-    };
-    answer(fault, ())
+    Ok(())
 }
 
 /// Waits until this CPU's flushes and non-temporal stores are done.
