@@ -7,6 +7,7 @@ mod dax;
 mod inode;
 mod iomap;
 mod journal;
+mod mount;
 mod os;
 mod pmem;
 mod runtime;
