@@ -5,6 +5,7 @@ mod extent_map;
 mod format;
 mod inode;
 mod journal;
+mod namespace;
 mod os;
 mod pmem;
 mod runtime;
