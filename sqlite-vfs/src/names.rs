@@ -1,0 +1,71 @@
+//! What SQLite asks about names: does it exist, remove it, what is its full path. `None` is the answer for names outside
+//! of every pool; the host's VFS has those.
+
+use crate::error::{Failure, OrCode, Outcome, failure};
+use crate::ffi::code;
+use crate::{pools, super_journal};
+use daxcow::{ErrorKind, FileKind};
+use std::os::unix::ffi::OsStrExt;
+
+/// xAccess: whether `name` exists; as the unix VFS has it, an empty file does not `only_content`. With `writable` also
+/// whether it may be written.
+pub(crate) fn access(name: &[u8], only_content: bool, writable: bool) -> Outcome<Option<bool>> {
+    let found = pools::with_name(name, |pool, inner| {
+        if !pool.pool.exists(inner)? {
+            return Ok(false);
+        }
+        let metadata = match pool.pool.metadata(inner) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false), // removed meanwhile
+            result => result?,
+        };
+        let has_content = metadata.kind != FileKind::File || metadata.len > 0;
+        Ok((has_content || !only_content) && !(writable && metadata.read_only))
+    });
+    match found {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(Some(false))
+        }
+        result => result.or_code(code::IOERR_ACCESS),
+    }
+}
+
+/// xDelete; `false` if the host must do it. Removing a super-journal publishes the transaction that it is for, removing a
+/// rollback journal that exists in memory only does nothing.
+pub(crate) fn delete(name: &[u8]) -> Outcome<bool> {
+    let found = pools::with_name(name, |pool, inner| {
+        if super_journal::publish(name, Some((pool, inner)))? || pool.pool.exists(inner)? {
+            return remove(pool, inner).map(Some);
+        }
+        Ok(None)
+    });
+    match found {
+        Ok(Some(Some(()))) => Ok(true),
+        Ok(Some(None)) if name.ends_with(b"-journal") => Ok(true),
+        Ok(Some(None)) => Err(code::IOERR_DELETE_NOENT.into()),
+        Ok(None) => {
+            super_journal::publish(name, None).or_code(code::IOERR_DELETE)?;
+            Ok(false)
+        }
+        Err(error) => Err(delete_failure(&error)),
+    }
+}
+
+/// Removes a file; one that was removed meanwhile, or with the batches of its transaction, is no error.
+fn remove(pool: &pools::OpenPool, inner: &std::path::Path) -> daxcow::Result<()> {
+    match pool.pool.remove_file(inner) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+/// Never SQLITE_BUSY, which a committing SQLite takes as "still there to be committed".
+fn delete_failure(error: &daxcow::Error) -> Failure {
+    let failure = failure(error, code::IOERR_DELETE);
+    if failure.code == code::BUSY { failure.with_code(code::IOERR_DELETE) } else { failure }
+}
+
+/// xFullPathname: the pool's path without links, a slash, the normal path in the pool.
+pub(crate) fn full_path(name: &[u8]) -> Outcome<Option<Vec<u8>>> {
+    let found = pools::resolve(name).or_code(code::CANTOPEN_FULLPATH)?;
+    Ok(found.map(|path| [path.pool.as_os_str().as_bytes(), b"/", path.inner.as_os_str().as_bytes()].concat()))
+}
