@@ -4,6 +4,7 @@
 use crate::ffi::connection::Connection;
 use crate::main_db::{Content, MainDb};
 use crate::pools::{self, OpenPool};
+use crate::private_clone::private_path;
 use crate::rollback::rollback;
 use daxcow::{ErrorKind, SnapshotInfo};
 use std::ffi::CStr;
@@ -91,7 +92,7 @@ fn clone(connection: Connection<'_>, to: &str) -> Result<String, String> {
             clone_files(&main.pool, &files(main)?, Path::new(""), &main.path, &target)?;
         } else {
             // The snapshot makes it one instant for the database and its WAL.
-            let name = format!(".clone-{}-{}", std::process::id(), main.file.inode());
+            let name = private_path().display().to_string();
             let taken = take_snapshot(main, &name)?;
             let inside = snapshot_root(&taken.name);
             let cloned = clone_files(&main.pool, &taken.paths, &inside, &main.path, &target);

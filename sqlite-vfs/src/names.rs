@@ -3,7 +3,7 @@
 
 use crate::error::{Failure, OrCode, Outcome, failure};
 use crate::ffi::code;
-use crate::{pools, super_journal};
+use crate::{pools, super_journal, super_journal_file};
 use daxcow::{ErrorKind, FileKind};
 use std::os::unix::ffi::OsStrExt;
 
@@ -29,32 +29,27 @@ pub(crate) fn access(name: &[u8], only_content: bool, writable: bool) -> Outcome
     }
 }
 
-/// xDelete; `false` if the host must do it. Removing a super-journal publishes the transaction that it is for, removing a
-/// rollback journal that exists in memory only does nothing.
+/// xDelete; `false` if the host must do it. Removing a super-journal publishes the transaction that it is for. Removing a
+/// rollback journal or super-journal that exists in memory only does nothing.
 pub(crate) fn delete(name: &[u8]) -> Outcome<bool> {
     let found = pools::with_name(name, |pool, inner| {
-        if super_journal::publish(name, Some((pool, inner)))? || pool.pool.exists(inner)? {
-            return remove(pool, inner).map(Some);
+        let is_real = pool.pool.exists(inner)?;
+        let published = super_journal::publish(name, is_real.then_some((pool, inner)))?;
+        // Not gone with the batches, if those were of other pools.
+        if is_real && (!published || pool.pool.exists(inner)?) {
+            pool.pool.remove_file(inner)?;
         }
-        Ok(None)
+        Ok(is_real || name.ends_with(b"-journal") || super_journal_file::is_name(name))
     });
     match found {
-        Ok(Some(Some(()))) => Ok(true),
-        Ok(Some(None)) if name.ends_with(b"-journal") => Ok(true),
-        Ok(Some(None)) => Err(code::IOERR_DELETE_NOENT.into()),
+        Ok(Some(true)) => Ok(true),
+        Ok(Some(false)) => Err(code::IOERR_DELETE_NOENT.into()),
         Ok(None) => {
-            super_journal::publish(name, None).or_code(code::IOERR_DELETE)?;
+            super_journal::publish(name, None).map_err(|error| delete_failure(&error))?;
             Ok(false)
         }
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(code::IOERR_DELETE_NOENT.into()),
         Err(error) => Err(delete_failure(&error)),
-    }
-}
-
-/// Removes a file; one that was removed meanwhile, or with the batches of its transaction, is no error.
-fn remove(pool: &pools::OpenPool, inner: &std::path::Path) -> daxcow::Result<()> {
-    match pool.pool.remove_file(inner) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        result => result,
     }
 }
 

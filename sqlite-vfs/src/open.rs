@@ -7,6 +7,7 @@ use crate::main_db::{Content, MainDb};
 use crate::plain_file::PlainFile;
 use crate::pools::{self, PoolRef};
 use crate::private_clone::PrivateClone;
+use crate::super_journal_file::SuperJournalFile;
 use daxcow::{ErrorKind, File, FileOptions};
 use std::ffi::c_int;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ pub(crate) struct OpenRequest<'a> {
 pub(crate) enum Opened {
     Main(Box<MainDb>),
     Journal(PrivateJournal),
+    SuperJournal(SuperJournalFile),
     Plain(PlainFile),
 }
 
@@ -43,6 +45,10 @@ pub(crate) fn open(request: &OpenRequest<'_>) -> Outcome<Option<OpenAnswer>> {
     if flags & journal == journal {
         // SQLite creates a journal only to write one itself; a journal that is to be played back it just opens.
         return Ok(Some(OpenAnswer { file: Opened::Journal(PrivateJournal::new(pool)), flags }));
+    }
+    if flags & flag::SUPER_JOURNAL != 0 && flags & flag::CREATE != 0 {
+        let file = SuperJournalFile::new(pool, place.inner);
+        return Ok(Some(OpenAnswer { file: Opened::SuperJournal(file), flags }));
     }
     let (file, flags) = open_file(&pool, &place.inner, flags)?;
     let file = if flags & flag::MAIN_DB != 0 {

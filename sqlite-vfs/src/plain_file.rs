@@ -1,4 +1,4 @@
-//! A file of the pool that is written directly: a WAL, a super-journal, a rollback journal that came from elsewhere.
+//! A file of the pool that is written directly: a WAL, a super-journal to be recovered from, a rollback journal that came from elsewhere.
 
 use crate::error::{OrCode, Outcome};
 use crate::ffi::{code, iocap};

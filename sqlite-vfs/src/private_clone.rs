@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// What may stand beside a database and belongs to it.
 const SIBLINGS: [&str; 2] = ["-journal", "-wal"];
 
-/// A path in the pool's root that nobody else uses.
-fn private_path() -> PathBuf {
+/// A name in the pool's root, or among the snapshots, that nobody else uses.
+pub(crate) fn private_path() -> PathBuf {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let nanoseconds = std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos());

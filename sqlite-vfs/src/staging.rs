@@ -115,7 +115,9 @@ impl Staging {
     pub(crate) fn discard(&mut self) {
         self.complete = false;
         self.batch = None;
-        drop(self.waiting.take().and_then(|ticket| super_journal::take_back(&ticket)));
+        if let Some(ticket) = self.waiting.take() {
+            super_journal::give_up(&ticket);
+        }
     }
 
     /// Lets others open a batch, if nothing is staged.

@@ -43,14 +43,21 @@ pub(crate) fn take_back(ticket: &Ticket) -> Option<Batch> {
     Some(entry.batch)
 }
 
+/// Drops a batch, if it was not published meanwhile.
+pub(crate) fn give_up(ticket: &Ticket) {
+    let mut waiting = WAITING.lock();
+    waiting.retain(|entry| entry.ticket != ticket.0);
+    COUNT.store(waiting.len(), Ordering::Release);
+}
+
 /// Calls `body` with the waiting batch, or with `None` if it was published meanwhile.
 pub(crate) fn peek<R>(ticket: &Ticket, body: impl FnOnce(Option<&Batch>) -> R) -> R {
     let waiting = WAITING.lock();
     body(waiting.iter().find(|entry| entry.ticket == ticket.0).map(|entry| &entry.batch))
 }
 
-/// Publishes what waits for `super_journal`, which lies at `place` if it is in a pool and is then removed by the same
-/// transaction. Returns whether anything waited.
+/// Publishes what waits for `super_journal`. Where that is a real file in a pool, at `place`, the same transaction removes
+/// it. Returns whether anything waited.
 pub(crate) fn publish(super_journal: &[u8], place: Option<(&OpenPool, &Path)>) -> daxcow::Result<bool> {
     if COUNT.load(Ordering::Acquire) == 0 {
         return Ok(false);

@@ -116,6 +116,28 @@ fn rollback_is_seen_by_connections_that_cached_the_old_pages() {
 }
 
 #[test]
+fn a_connection_that_slept_through_a_rollback_does_not_trust_its_cache() {
+    for mode in MODES {
+        // As many commits after the rollback as there were before it: the snapshot's own counter would be where it was.
+        for commits in 1..4 {
+            let fixture = Fixture::new();
+            let connection = filled(&fixture, mode);
+            let sleeper = fixture.connect("main.db");
+            run(&connection, "SELECT daxcow_snapshot('first')");
+            for _ in 0..commits {
+                run(&connection, "UPDATE t SET v = v + 100");
+            }
+            assert_eq!(number(&sleeper, "SELECT sum(v) FROM t"), 6 + 300 * commits, "{mode}");
+            run(&connection, "SELECT daxcow_rollback('first')");
+            for _ in 0..commits {
+                run(&connection, "UPDATE t SET v = v + 1000");
+            }
+            assert_eq!(number(&sleeper, "SELECT sum(v) FROM t"), 6 + 3000 * commits, "{mode}");
+        }
+    }
+}
+
+#[test]
 fn rollback_makes_connections_read_the_schema_again() {
     for mode in MODES {
         let fixture = Fixture::new();

@@ -51,6 +51,7 @@ pub(crate) mod open {
     pub(crate) const EXCLUSIVE: c_int = 0x10;
     pub(crate) const MAIN_DB: c_int = 0x100;
     pub(crate) const MAIN_JOURNAL: c_int = 0x800;
+    pub(crate) const SUPER_JOURNAL: c_int = 0x4000;
     pub(crate) const PRIVATECACHE: c_int = 0x40000;
 }
 

@@ -164,13 +164,15 @@ unsafe extern "C" fn open(
         if let Some(out_flags) = unsafe { out_flags.as_mut() } {
             *out_flags = opened.flags;
         }
-        // SAFETY: memory of szOsFile bytes, which `create` made at least FILE_BYTES.
-        unsafe {
-            match opened.file {
-                Opened::Main(state) => io::install(file, *state),
-                Opened::Journal(state) => io::install(file, state),
-                Opened::Plain(state) => io::install(file, state),
-            }
+        match opened.file {
+            // SAFETY: memory of szOsFile bytes, which `create` made at least FILE_BYTES.
+            Opened::Main(state) => unsafe { io::install(file, *state) },
+            // SAFETY: as above.
+            Opened::Journal(state) => unsafe { io::install(file, state) },
+            // SAFETY: as above.
+            Opened::SuperJournal(state) => unsafe { io::install(file, state) },
+            // SAFETY: as above.
+            Opened::Plain(state) => unsafe { io::install(file, state) },
         }
         code::OK
     });
