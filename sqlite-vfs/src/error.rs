@@ -56,34 +56,34 @@ pub(crate) fn failure(error: &daxcow::Error, operation: c_int) -> Failure {
     Failure { code, errno: error.kind().errno() }
 }
 
-/// The same for publishing a transaction, where SQLITE_BUSY would tell SQLite that the transaction is still there to be
-/// committed again: what was staged is gone, so it must hear of an I/O error and roll back.
+/// The same where a failure drops what was staged: SQLITE_BUSY would tell SQLite that the transaction is still there to be
+/// committed again, so it hears of an I/O error and rolls back.
 #[cold]
-pub(crate) fn publish_failure(error: &daxcow::Error) -> Failure {
-    let failure = failure(error, code::IOERR_FSYNC);
+pub(crate) fn dropping_failure(error: &daxcow::Error, operation: c_int) -> Failure {
+    let failure = failure(error, operation);
     if failure.code != code::BUSY {
         return failure;
     }
-    ffi::log(code::IOERR_FSYNC, &error.to_string());
-    failure.with_code(code::IOERR_FSYNC)
+    ffi::log(operation, &error.to_string());
+    failure.with_code(operation)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{code, failure, publish_failure};
+    use super::{code, dropping_failure, failure};
     use daxcow::{Error, ErrorKind};
 
     #[test]
     fn a_busy_commit_is_not_reported_as_busy() {
         let busy = Error::new(ErrorKind::Busy, "the cut gate is closed");
         assert_eq!(failure(&busy, code::IOERR_WRITE).code, code::BUSY);
-        assert_eq!(publish_failure(&busy).code, code::IOERR_FSYNC);
+        assert_eq!(dropping_failure(&busy, code::IOERR_FSYNC).code, code::IOERR_FSYNC);
     }
 
     #[test]
     fn a_full_pool_is_a_full_database_for_every_call() {
         let full = Error::new(ErrorKind::NoSpace, "no block left");
         assert_eq!(failure(&full, code::IOERR_WRITE).code, code::FULL);
-        assert_eq!(publish_failure(&full).code, code::FULL);
+        assert_eq!(dropping_failure(&full, code::IOERR_FSYNC).code, code::FULL);
     }
 }

@@ -1,7 +1,7 @@
 //! What SQLite asks about names: does it exist, remove it, what is its full path. `None` is the answer for names outside
 //! of every pool; the host's VFS has those.
 
-use crate::error::{Failure, OrCode, Outcome, failure};
+use crate::error::{OrCode, Outcome, dropping_failure};
 use crate::ffi::code;
 use crate::{pools, super_journal, super_journal_file};
 use daxcow::{ErrorKind, FileKind};
@@ -45,18 +45,13 @@ pub(crate) fn delete(name: &[u8]) -> Outcome<bool> {
         Ok(Some(true)) => Ok(true),
         Ok(Some(false)) => Err(code::IOERR_DELETE_NOENT.into()),
         Ok(None) => {
-            super_journal::publish(name, None).map_err(|error| delete_failure(&error))?;
+            super_journal::publish(name, None)
+                .map_err(|error| dropping_failure(&error, code::IOERR_DELETE))?;
             Ok(false)
         }
         Err(error) if error.kind() == ErrorKind::NotFound => Err(code::IOERR_DELETE_NOENT.into()),
-        Err(error) => Err(delete_failure(&error)),
+        Err(error) => Err(dropping_failure(&error, code::IOERR_DELETE)),
     }
-}
-
-/// Never SQLITE_BUSY, which a committing SQLite takes as "still there to be committed".
-fn delete_failure(error: &daxcow::Error) -> Failure {
-    let failure = failure(error, code::IOERR_DELETE);
-    if failure.code == code::BUSY { failure.with_code(code::IOERR_DELETE) } else { failure }
 }
 
 /// xFullPathname: the pool's path without links, a slash, the normal path in the pool.

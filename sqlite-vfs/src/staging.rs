@@ -7,7 +7,7 @@
 //! | complete | open | published and idle or open and empty, at xSync or COMMIT_PHASETWO |
 //! | waiting | open | published, when the super-journal goes; open, when written to again (a rollback) |
 
-use crate::error::{OrCode, Outcome, publish_failure};
+use crate::error::{OrCode, Outcome, dropping_failure};
 use crate::ffi::code;
 use crate::pools::PoolRef;
 use crate::super_journal::{self, Ticket};
@@ -41,13 +41,19 @@ impl Staging {
     pub(crate) fn write(&mut self, file: &File, from: &[u8], offset: u64) -> Outcome<()> {
         // Busy here leaves nothing staged that was not, so SQLite may try again.
         let batch = self.open(file).or_code(code::IOERR_WRITE)?;
-        batch.write_at(from, offset).inspect_err(|_| self.discard()).map_err(|error| publish_failure(&error))
+        batch
+            .write_at(from, offset)
+            .inspect_err(|_| self.discard())
+            .map_err(|error| dropping_failure(&error, code::IOERR_WRITE))
     }
 
     /// Stages a change of the size.
     pub(crate) fn truncate(&mut self, file: &File, size: u64) -> Outcome<()> {
         let batch = self.open(file).or_code(code::IOERR_TRUNCATE)?;
-        batch.set_len(size).inspect_err(|_| self.discard()).map_err(|error| publish_failure(&error))
+        batch
+            .set_len(size)
+            .inspect_err(|_| self.discard())
+            .map_err(|error| dropping_failure(&error, code::IOERR_TRUNCATE))
     }
 
     /// Reads what the transaction sees.
@@ -104,9 +110,10 @@ impl Staging {
     pub(crate) fn publish(&mut self) -> Outcome<()> {
         self.complete = false;
         match &mut self.batch {
-            Some(batch) if !batch.is_empty() => {
-                batch.commit().inspect_err(|_| self.discard()).map_err(|error| publish_failure(&error))
-            }
+            Some(batch) if !batch.is_empty() => batch
+                .commit()
+                .inspect_err(|_| self.discard())
+                .map_err(|error| dropping_failure(&error, code::IOERR_FSYNC)),
             _ => Ok(()),
         }
     }

@@ -192,9 +192,13 @@ fn a_transaction_over_the_pool_and_the_host_commits_in_both() {
 }
 
 #[test]
-fn a_full_pool_loses_nothing_and_goes_on_after_a_delete() {
+fn a_full_pool_loses_nothing_and_goes_on_when_there_is_room_again() {
     for mode in ["DELETE", "OFF", "WAL"] {
         let fixture = Fixture::with_size(24 << 20);
+        let options = daxcow::FileOptions::new().write(true).create(true);
+        let filler = fixture.pool.open_file("filler", &options).expect("it is made");
+        filler.write_at(&vec![1; 4 << 20], 0).expect("it is written");
+        drop(filler);
         let connection = fixture.connect("main.db");
         run(&connection, &format!("PRAGMA journal_mode={mode};"));
         table(&connection);
@@ -215,6 +219,10 @@ fn a_full_pool_loses_nothing_and_goes_on_after_a_delete() {
         drop(connection);
         let again = fixture.connect("main.db");
         assert_eq!(number(&again, "SELECT count(*) FROM t"), committed, "{mode}");
+        check(&again);
+        fixture.pool.remove_file("filler").expect("it is removed");
+        run(&again, FILL);
+        assert_eq!(number(&again, "SELECT count(*) FROM t"), committed + 2000, "{mode}");
         check(&again);
     }
 }
