@@ -50,16 +50,26 @@ fn files(main: &MainDb) -> Result<Vec<PathBuf>, String> {
     Ok(files)
 }
 
-/// Takes a snapshot of the files of the database. One that vanishes meanwhile (a WAL at its last close) is left out.
+/// Takes a snapshot of the files of the database. Where a WAL came or went meanwhile, with the first connection in WAL mode
+/// or the last one, it is taken again: the database without its WAL is not all of it.
 fn take_snapshot(main: &MainDb, name: &str) -> Result<SnapshotInfo, String> {
     if main.content != Content::Live {
         return Err("this database is in a snapshot already".to_owned());
     }
     loop {
-        let files = files(main)?;
-        match main.pool.pool.create_snapshot(name, &files) {
-            Err(error) if error.kind() == ErrorKind::NotFound && files != self::files(main)? => {}
-            result => return result.map_err(message),
+        let before = files(main)?;
+        let taken = match main.pool.pool.create_snapshot(name, &before) {
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            result => Some(result.map_err(message)?),
+        };
+        let unchanged = files(main)? == before;
+        match taken {
+            Some(taken) if unchanged => return Ok(taken),
+            Some(_) => main.pool.pool.delete_snapshot(name).map_err(message)?,
+            None if unchanged => {
+                return Err(format!("the database {} has been removed", main.path.display()));
+            }
+            None => {}
         }
     }
 }
