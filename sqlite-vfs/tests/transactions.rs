@@ -196,9 +196,8 @@ fn a_full_pool_loses_nothing_and_goes_on_when_there_is_room_again() {
     for mode in ["DELETE", "OFF", "WAL"] {
         let fixture = Fixture::with_size(24 << 20);
         let options = daxcow::FileOptions::new().write(true).create(true);
-        let filler = fixture.pool.open_file("filler", &options).expect("it is made");
-        filler.write_at(&vec![1; 4 << 20], 0).expect("it is written");
-        drop(filler);
+        let filler = fixture.pool.open_file("filler", &options);
+        filler.and_then(|filler| filler.write_at(&vec![1; 4 << 20], 0)).expect("it is written");
         let connection = fixture.connect("main.db");
         run(&connection, &format!("PRAGMA journal_mode={mode};"));
         table(&connection);
