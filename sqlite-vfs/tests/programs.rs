@@ -184,25 +184,39 @@ fn a_killed_writers_transaction_is_gone_and_the_next_writer_goes_on_at_once() {
 
 #[test]
 fn writers_killed_at_random_leave_whole_transactions_in_both_attached_databases() {
+    let fixture = Fixture::new();
+    kill_writers_of_two(&fixture, &fixture.path("two.db"));
+}
+
+#[test]
+fn writers_killed_at_random_leave_whole_transactions_in_the_pool_and_on_the_host() {
+    let fixture = Fixture::new();
+    kill_writers_of_two(&fixture, &fixture.host("two.db"));
+}
+
+/// Kills writers of transactions over `one.db` in the pool and `two`, which must keep the same number of rows.
+fn kill_writers_of_two(fixture: &Fixture, two: &Path) {
     use rand::{Rng, SeedableRng};
     let seed = common::seed("programs");
     let mut random = rand::rngs::StdRng::seed_from_u64(seed);
     let library = shared_library(PRELOAD);
-    let fixture = Fixture::new();
     let connection = fixture.connect("one.db");
-    run(&connection, &format!("ATTACH '{}' AS two", fixture.path("two.db").display()));
+    run(&connection, &format!("ATTACH '{}' AS two", two.display()));
     run(&connection, "CREATE TABLE t(a); CREATE TABLE two.t(a);");
-    let body = "c.execute('ATTACH ? AS two', (sys.argv[1].replace('one.db', 'two.db'),))\n\
-                c.execute('PRAGMA cache_size=5')\n\
-                print('ready', flush=True)\n\
-                while True:\n\
-                \x20   c.execute('BEGIN IMMEDIATE')\n\
-                \x20   c.executemany('INSERT INTO main.t VALUES(?)', [('x' * 300,)] * 50)\n\
-                \x20   c.executemany('INSERT INTO two.t VALUES(?)', [('x' * 300,)] * 50)\n\
-                \x20   c.execute('COMMIT')\n";
+    let body = format!(
+        "c.execute('ATTACH ? AS two', ('{}',))\n\
+         c.execute('PRAGMA cache_size=5')\n\
+         print('ready', flush=True)\n\
+         while True:\n\
+         \x20   c.execute('BEGIN IMMEDIATE')\n\
+         \x20   c.executemany('INSERT INTO main.t VALUES(?)', [('x' * 300,)] * 50)\n\
+         \x20   c.executemany('INSERT INTO two.t VALUES(?)', [('x' * 300,)] * 50)\n\
+         \x20   c.execute('COMMIT')\n",
+        two.display()
+    );
     let mut before = 0;
     for _ in 0..10 {
-        let mut children = [(); 2].map(|()| start(&library, &fixture.path("one.db"), body));
+        let mut children = [(); 2].map(|()| start(&library, &fixture.path("one.db"), &body));
         for child in &mut children {
             wait_for_line(child);
         }

@@ -75,6 +75,26 @@ fn no_journal_is_ever_seen_in_the_pool() {
 }
 
 #[test]
+fn a_journal_that_outgrows_memory_rolls_back_all_the_same() {
+    let fixture = Fixture::new();
+    let connection = fixture.connect("main.db");
+    table(&connection);
+    run(&connection, FILL);
+    run(&connection, "INSERT INTO t(v) SELECT v FROM t; INSERT INTO t(v) SELECT v FROM t;");
+    let content = "SELECT count(*) || ' ' || sum(length(v)) || ' ' || sum(unicode(v)) FROM t";
+    let before = text(&connection, content);
+    run(&connection, SPILL);
+    run(&connection, "BEGIN; UPDATE t SET v = 'lost' || v; ROLLBACK;");
+    assert_eq!(text(&connection, content), before);
+    run(&connection, "BEGIN; SAVEPOINT s; UPDATE t SET v = 'lost' || v; ROLLBACK TO s; COMMIT;");
+    assert_eq!(text(&connection, content), before);
+    drop(connection);
+    let again = fixture.connect("main.db");
+    assert_eq!(text(&again, content), before);
+    check(&again);
+}
+
+#[test]
 fn savepoints_roll_back_spilled_pages() {
     let fixture = Fixture::new();
     let connection = fixture.connect("main.db");
