@@ -118,7 +118,13 @@ fn copy_directory(source: &Spot, target: &Spot, exists: bool, bar: &Bar) -> Resu
     if !exists {
         target.make_directory()?;
     }
-    let status = output::for_each(&names, |name| copy(&source.join(name), &target.join(name), bar))?;
+    let status = output::for_each(&names, |name| {
+        let below = source.join(name);
+        if below.is_directory_link() {
+            bail!("{below}: is a symbolic link to a directory, which a pool cannot hold");
+        }
+        copy(&below, &target.join(name), bar)
+    })?;
     if status != Status::Success {
         bail!("{source}: not all of it was copied");
     }

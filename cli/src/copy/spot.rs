@@ -101,9 +101,7 @@ impl Spot {
                 let named = || self.to_string();
                 let mut names = Vec::new();
                 for entry in fs::read_dir(path).with_context(named)? {
-                    let entry = entry.with_context(named)?;
-                    refuse_linked_directory(&entry)?;
-                    names.push(entry.file_name());
+                    names.push(entry.with_context(named)?.file_name());
                 }
                 names.sort();
                 Ok(names)
@@ -112,13 +110,19 @@ impl Spot {
         }
     }
 
+    /// Whether this is a symbolic link to a directory, which could lead in a circle; pools hold no links.
+    pub(crate) fn is_directory_link(&self) -> bool {
+        matches!(self, Spot::Host(path) if path.is_symlink() && path.is_dir())
+    }
+
     /// The bytes in this file, or in all files below this directory.
     pub(crate) fn total_len(&self) -> Result<u64> {
         match self.kind()? {
             Some(Kind::Directory) => {
                 let mut total = 0;
                 for name in self.entries()? {
-                    total += self.join(&name).total_len()?;
+                    let below = self.join(&name);
+                    total += if below.is_directory_link() { 0 } else { below.total_len()? };
                 }
                 Ok(total)
             }
@@ -158,14 +162,4 @@ impl Spot {
         }
         Ok(())
     }
-}
-
-/// Pools hold no symbolic links. One to a file is copied as the file; one to a directory could lead in a circle.
-fn refuse_linked_directory(entry: &fs::DirEntry) -> Result<()> {
-    let path = entry.path();
-    let is_link = entry.file_type().with_context(|| shown(&path))?.is_symlink();
-    if is_link && path.is_dir() {
-        bail!("{}: is a symbolic link to a directory, which a pool cannot hold", shown(&path));
-    }
-    Ok(())
 }
