@@ -1,9 +1,7 @@
 //! Files of a pool without a name: to read one as it is at one instant, and to write one that appears all at once.
 //!
-//! A file that is open keeps its blocks after its name is gone, and its blocks are free again when the last handle is
-//! closed, also by the death of the process. So a copy that is killed leaves nothing behind.
-
-use std::process;
+//! The blocks of a file without a name are free again when its last handle is closed, also by the death of the process.
+//! So a copy that is killed leaves nothing behind.
 
 use anyhow::{Context, Result};
 use daxcow::{ErrorKind, File, FileOptions, Pool};
@@ -30,7 +28,7 @@ pub(crate) fn open(place: &Inside) -> Result<File> {
 }
 
 fn share_into_unnamed(pool: &Pool, live: &File) -> daxcow::Result<File> {
-    let frozen = unnamed(pool)?;
+    let frozen = pool.open_unnamed()?;
     frozen.replace_contents(live)?;
     Ok(frozen)
 }
@@ -43,7 +41,7 @@ pub(crate) fn share(from: &Inside, to: &Inside) -> Result<()> {
 
 /// Lets `fill` write an unnamed file and then makes its contents those of the file at `to`, all at once.
 pub(crate) fn publish(to: &Inside, fill: impl FnOnce(&File) -> Result<()>) -> Result<()> {
-    let file = unnamed(&to.pool)?;
+    let file = to.pool.open_unnamed()?;
     fill(&file)?;
     file.sync()?;
     replace(to, &file)
@@ -52,7 +50,7 @@ pub(crate) fn publish(to: &Inside, fill: impl FnOnce(&File) -> Result<()>) -> Re
 /// Gives the file at `to`, made if it is missing, the contents of `source`. One that this made and cannot fill is removed.
 fn replace(to: &Inside, source: &File) -> Result<()> {
     let options = FileOptions::new().read(true).write(true);
-    let (target, is_new) = match to.pool.open_file(&to.inner, &options.clone().create_new(true)) {
+    let (target, is_new) = match to.pool.open_file(&to.inner, &options.create_new(true)) {
         Ok(target) => (target, true),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             (to.pool.open_file(&to.inner, &options)?, false)
@@ -64,22 +62,4 @@ fn replace(to: &Inside, source: &File) -> Result<()> {
         to.pool.remove_file(&to.inner)?;
     }
     Ok(replaced?)
-}
-
-/// A new file that has lost its name already.
-fn unnamed(pool: &Pool) -> daxcow::Result<File> {
-    let options = FileOptions::new().read(true).write(true).create_new(true);
-    let mut number = 0_u32;
-    loop {
-        let name = format!(".daxcow-cp-{}-{number}", process::id());
-        match pool.open_file(&name, &options) {
-            Ok(file) => {
-                pool.remove_file(&name)?;
-                return Ok(file);
-            }
-            // The same process number in another container.
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => number += 1,
-            Err(error) => return Err(error),
-        }
-    }
 }
