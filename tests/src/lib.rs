@@ -1,1 +1,23 @@
-//! Filled in next.
+//! What the tests of daxcow are made of.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`rng`] | random numbers that never change, seeds from the environment |
+//! | [`place`] | directories for test pools |
+//! | [`content`] [`model`] | the reference model: what a pool should hold |
+//! | [`op`] [`generate`] | operations as data, and random ones |
+//! | [`session`] [`compare`] [`views`] | a pool and the model in step, and judging what the pool gave |
+//! | [`campaign`] | random runs, shortening of those that go wrong |
+//!
+//! The tests themselves are in `tests/tests/`. Each random test prints its seed and the command that replays it.
+
+pub mod campaign;
+pub mod compare;
+pub mod content;
+pub mod generate;
+pub mod model;
+pub mod op;
+pub mod place;
+pub mod rng;
+pub mod session;
+pub mod views;
