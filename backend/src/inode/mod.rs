@@ -1,0 +1,107 @@
+//! One inode: its durable words, and its volatile words brought up to the pool's epoch.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::inode::{self, Birth, DURABLE_BYTES, INODE_SIZE, Kind, KindWord, at, field};
+use crate::journal::Store;
+use crate::pmem::{Durable, Flushed};
+use crate::runtime;
+use crate::runtime::robust::Held;
+use crate::units::{InodeNumber, PoolOffset};
+
+/// An inode: its number and where it lies. Inodes never move: blocks of the inode table are never shared.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Inode {
+    pub(crate) number: InodeNumber,
+    pub(crate) place: PoolOffset,
+}
+
+impl Inode {
+    /// The inode `number` at `place`, its volatile words made valid in this epoch.
+    pub(crate) fn attach(store: &Store, number: InodeNumber, place: PoolOffset) -> Result<Inode> {
+        let inode = Inode { number, place };
+        if store.runtime.region.load(field(place, at::EPOCH))? != store.runtime.epoch {
+            inode.wipe(store)?;
+        }
+        Ok(inode)
+    }
+
+    #[cold]
+    fn wipe(&self, store: &Store) -> Result<()> {
+        let region = &store.runtime.region;
+        let _held = store.runtime.lock(runtime::at::WIPE)?;
+        let epoch = field(self.place, at::EPOCH);
+        if region.load(epoch)? != store.runtime.epoch {
+            region.zero_volatile(epoch.add(8), INODE_SIZE - at::EPOCH - 8)?;
+            region.store_u64(epoch, store.runtime.epoch)?;
+        }
+        Ok(())
+    }
+
+    /// The place of one of its fields.
+    pub(crate) const fn field(&self, at: u64) -> PoolOffset {
+        field(self.place, at)
+    }
+
+    /// Takes its lock.
+    pub(crate) fn lock<'a>(&self, store: &'a Store) -> Result<Held<'a>> {
+        store.runtime.lock(self.field(at::LOCK))
+    }
+
+    pub(crate) fn kind(&self, store: &Store) -> Result<KindWord> {
+        KindWord::decode(store.runtime.region.load(self.field(at::KIND))?, self.number)
+    }
+
+    pub(crate) fn links(&self, store: &Store) -> Result<u32> {
+        inode::decode_links(store.runtime.region.load(self.field(at::LINKS))?, self.number)
+    }
+
+    pub(crate) fn size(&self, store: &Store) -> Result<u64> {
+        inode::decode_size(store.runtime.region.load(self.field(at::SIZE))?, self.number)
+    }
+
+    /// Nanoseconds since 1970 of the last change.
+    pub(crate) fn modified(&self, store: &Store) -> Result<u64> {
+        store.runtime.region.load(self.field(at::MODIFIED))
+    }
+
+    pub(crate) fn birth(&self, store: &Store) -> Result<Birth> {
+        let mut bytes = [0; DURABLE_BYTES];
+        store.runtime.region.read(self.place, &mut bytes)?;
+        inode::decode_birth(&bytes, self.number)
+    }
+
+    /// That it is still `generation` of `kind`, for a handle or a directory entry made before.
+    pub(crate) fn expect(&self, store: &Store, kind: Kind, generation: u32) -> Result<KindWord> {
+        let found = self.kind(store)?;
+        if found.kind == kind && found.generation == generation {
+            return Ok(found);
+        }
+        let message = format!("{} is no longer what the handle was opened for", self.number);
+        Err(Error::new(ErrorKind::Stale, message))
+    }
+
+    /// Writes a new durable half, which nothing refers to yet.
+    pub(crate) fn write(&self, store: &Store, bytes: &[u8; DURABLE_BYTES]) -> Result<Flushed> {
+        let region = &store.runtime.region;
+        Ok(region.flush(region.write(self.place, bytes)?))
+    }
+
+    /// Publishes a new size, durably.
+    pub(crate) fn publish_size(&self, store: &Store, size: u64, after: &Durable) -> Result<Durable> {
+        let region = &store.runtime.region;
+        let stored = region.publish(self.field(at::SIZE), inode::encode_size(size, self.number), after)?;
+        region.fence(region.flush(stored))
+    }
+
+    /// Notes that it changed now. Durable with whatever is flushed of it next: a time may be lost, nothing else.
+    pub(crate) fn touch(&self, store: &Store) -> Result<()> {
+        store.runtime.region.store_u64(self.field(at::MODIFIED), now_ns())
+    }
+}
+
+/// Nanoseconds since 1970.
+pub(crate) fn now_ns() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,136 @@
+//! Lanes: transactions of several words, all or nothing.
+//!
+//! ```text
+//! stage the records -> fence (with the data) -> validity word -> fence -> apply -> fence -> retire -> fence
+//! ```
+//!
+//! A lane is retired, durably, before any lock is released. So a valid lane always belongs to a transaction whose locks
+//! are still held, and replaying it never meets a newer value. Replay is physical and idempotent, also when the one who
+//! replays dies.
+
+mod store;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::error::{Error, Result};
+use crate::format::lane::{self, RECORDS_MAX, Record};
+use crate::format::layout::{self, LANE_SIZE, LANES, LANES_PER_SLOT, RUNTIME};
+use crate::pmem::{Durable, Flushed, Region};
+use crate::runtime::Runtime;
+use crate::units::{BLOCK_BYTES, PoolOffset};
+
+pub(crate) use store::Store;
+
+/// This member's lanes.
+pub(crate) struct Journal {
+    runtime: Arc<Runtime>,
+    idle: Mutex<Vec<u32>>,
+    returned: Condvar,
+    sequence: AtomicU32,
+}
+
+struct Lane<'a> {
+    journal: &'a Journal,
+    index: u32,
+}
+
+impl Journal {
+    pub(crate) fn new(runtime: Arc<Runtime>) -> Journal {
+        Journal {
+            runtime,
+            idle: Mutex::new((0..LANES_PER_SLOT).collect()),
+            returned: Condvar::new(),
+            sequence: AtomicU32::new(1),
+        }
+    }
+
+    /// Stores all `records`, durably, as one: after a crash at any moment either all or none of them are there. What
+    /// `staged` covers is durable before. The caller holds the locks of everything the records name.
+    pub(crate) fn commit(&self, records: &[Record], staged: Flushed) -> Result<Durable> {
+        assert!(!records.is_empty() && records.len() <= RECORDS_MAX, "{} records", records.len());
+        let region = &self.runtime.region;
+        let lane = self.take();
+        let place = layout::lane(self.runtime.member.slot, lane.index);
+        let (body, validity) = lane::encode(records, self.next_sequence());
+        let written = region.flush(region.write(place.add(8), &body)?);
+        let ready = region.fence(staged.join(written))?;
+        let valid = region.fence(region.flush(region.publish(place, validity, &ready)?))?;
+        let applied = apply(region, records, &valid)?;
+        let retired = region.publish(place, 0, &applied)?;
+        region.fence(region.flush(retired))
+    }
+
+    fn take(&self) -> Lane<'_> {
+        let mut idle = self.idle.lock();
+        loop {
+            match idle.pop() {
+                Some(index) => return Lane { journal: self, index },
+                None => self.returned.wait(&mut idle),
+            }
+        }
+    }
+
+    fn next_sequence(&self) -> u32 {
+        loop {
+            let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
+            if sequence != 0 {
+                return sequence;
+            }
+        }
+    }
+}
+
+impl Drop for Lane<'_> {
+    fn drop(&mut self) {
+        self.journal.idle.lock().push(self.index);
+        self.journal.returned.notify_one();
+    }
+}
+
+/// Replays the valid lanes of a member that died. The caller has claimed its slot. Answers how many there were.
+pub(crate) fn recover(region: &Region, slot: u32) -> Result<u64> {
+    let mut replayed = 0;
+    for index in 0..LANES_PER_SLOT {
+        let place = layout::lane(slot, index);
+        if region.load(place)? == 0 {
+            continue;
+        }
+        let mut bytes = vec![0; BLOCK_BYTES];
+        region.read(place, &mut bytes)?;
+        let nothing_pending = region.fence(Flushed::none())?;
+        let applied = match lane::decode(&bytes) {
+            Some(records) => {
+                check(region, &records, place)?;
+                replayed += 1;
+                apply(region, &records, &nothing_pending)?
+            }
+            None => nothing_pending,
+        };
+        let retired = region.publish(place, 0, &applied)?;
+        region.fence(region.flush(retired))?;
+    }
+    Ok(replayed)
+}
+
+fn apply(region: &Region, records: &[Record], after: &Durable) -> Result<Durable> {
+    let mut flushed = Flushed::none();
+    for record in records {
+        flushed = flushed.join(region.flush(region.publish(record.place, record.value, after)?));
+    }
+    region.fence(flushed)
+}
+
+/// A record may name any aligned word but the superblocks and the lanes themselves.
+fn check(region: &Region, records: &[Record], lane: PoolOffset) -> Result<()> {
+    for Record { place, .. } in records {
+        let in_lanes = (LANES.0..RUNTIME.0).contains(&place.0);
+        let in_superblock = layout::SUPERBLOCKS.iter().any(|at| (at.0..at.0 + LANE_SIZE).contains(&place.0));
+        if place.0 % 8 != 0 || in_lanes || in_superblock || place.0 + 8 > region.len() {
+            return Err(Error::corrupt("lane record", lane, "an aligned word of the pool", place));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! Volatile state that all members of a pool share, in the pool itself: member slots, robust locks, the cut gate.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`member`] | taking, leaving and testing a member slot |
+//! | [`robust`] | locks that survive the death of who holds them |
+//! | [`gate`] | the cut gate: marks of operations in flight, and closing it for a snapshot |
+//! | [`sequence`] | an inode's sequence counter, by which readers know that nothing moved |
+//!
+//! The first opener of a pool wipes this state; the words of an inode are wiped when they are first touched in an
+//! epoch. Nothing here is ever flushed: it describes living processes.
+
+pub(crate) mod gate;
+pub(crate) mod member;
+pub(crate) mod robust;
+pub(crate) mod sequence;
+
+use std::sync::OnceLock;
+
+use parking_lot::Mutex;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::layout::RUNTIME;
+use crate::os::lock::LockFile;
+use crate::pmem::Region;
+use crate::units::PoolOffset;
+use member::Member;
+
+/// Places in the runtime header.
+pub(crate) mod at {
+    use super::{PoolOffset, RUNTIME};
+
+    /// The epoch this state belongs to, u64.
+    pub(crate) const EPOCH: PoolOffset = RUNTIME;
+    /// The cut gate, a robust lock.
+    pub(crate) const GATE: PoolOffset = RUNTIME.add(8);
+    /// The namespace lock.
+    pub(crate) const NAMESPACE: PoolOffset = RUNTIME.add(64);
+    /// The lock under which the volatile words of an inode are wiped.
+    pub(crate) const WIPE: PoolOffset = RUNTIME.add(68);
+    /// The lock under which the superblock changes.
+    pub(crate) const SUPERBLOCK: PoolOffset = RUNTIME.add(72);
+    /// Free blocks that nobody has reserved, u64.
+    pub(crate) const FREE_BLOCKS: PoolOffset = RUNTIME.add(128);
+    /// Blocks of the pool, u64.
+    pub(crate) const POOL_BLOCKS: PoolOffset = RUNTIME.add(192);
+    /// Inodes in use, u64.
+    pub(crate) const INODES_USED: PoolOffset = RUNTIME.add(200);
+    /// Where to look for a free inode next, u64.
+    pub(crate) const INODE_CURSOR: PoolOffset = RUNTIME.add(208);
+    /// Members that died in this epoch, u64: while there are any, the counts are not called clean.
+    pub(crate) const DEATHS: PoolOffset = RUNTIME.add(216);
+}
+
+/// What a survivor does for a dead member before its locks fall: replay its lanes, drop what it held.
+pub(crate) type Recoverer = Box<dyn Fn(u32) -> Result<()> + Send + Sync>;
+
+/// A pool's memory and this process's membership in it.
+pub(crate) struct Runtime {
+    /// The pool's memory.
+    pub(crate) region: Region,
+    /// The byte locks that tell living members from dead ones.
+    pub(crate) lock_file: LockFile,
+    /// This member.
+    pub(crate) member: Member,
+    /// The epoch of all volatile state.
+    pub(crate) epoch: u64,
+    recoverer: OnceLock<Recoverer>,
+    recovering: Mutex<()>,
+}
+
+impl Runtime {
+    /// Binds the pieces that opening a pool has gathered.
+    pub(crate) fn new(region: Region, lock_file: LockFile, member: Member, epoch: u64) -> Runtime {
+        Runtime {
+            region,
+            lock_file,
+            member,
+            epoch,
+            recoverer: OnceLock::new(),
+            recovering: Mutex::new(()),
+        }
+    }
+
+    /// Says what is to be done for a dead member; once, by whoever assembles the pool.
+    pub(crate) fn set_recoverer(&self, recoverer: Recoverer) {
+        if self.recoverer.set(recoverer).is_err() {
+            tracing::error!("the recoverer of a pool was set twice");
+        }
+    }
+
+    /// If the member in `slot` at `generation` is dead, recovers it and answers true. One's own slot is always alive.
+    ///
+    /// Testing and claiming are one act: the non-blocking lock on the slot's byte. Whoever holds it alone replays that
+    /// member's lanes; should it die, the byte falls and the next one tries.
+    pub(crate) fn recover_if_dead(&self, slot: u32, generation: u32) -> Result<bool> {
+        if slot == self.member.slot {
+            return Ok(generation != self.member.generation);
+        }
+        let _one_thread = self.recovering.lock();
+        if self.slot_generation(slot)? != generation {
+            return Ok(true);
+        }
+        if !self.lock_file.try_exclusive(member::slot_byte(slot))? {
+            return Ok(false);
+        }
+        let recovered = self.recover_claimed(slot, generation);
+        self.lock_file.unlock(member::slot_byte(slot))?;
+        recovered.map(|()| true)
+    }
+
+    /// Recovers the dead member of `slot`, whose byte the caller has locked.
+    pub(crate) fn recover_claimed(&self, slot: u32, generation: u32) -> Result<()> {
+        if !self.slot_in_use(slot)? || self.slot_generation(slot)? != generation {
+            return Ok(());
+        }
+        self.region.add_u64(at::DEATHS, 1)?;
+        match self.recoverer.get() {
+            Some(recover) => recover(slot)?,
+            None => return Err(Error::new(ErrorKind::Busy, format!("member slot {slot} cannot be recovered yet"))),
+        }
+        tracing::info!(slot, generation, "recovered a dead member");
+        self.free_slot(slot, generation)
+    }
+}

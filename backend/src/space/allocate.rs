@@ -1,0 +1,147 @@
+//! Finding free blocks: next to a goal where the caller has one, otherwise from a chunk of one's own.
+//!
+//! Each stripe of threads works through one chunk at a time, so that members do not fight for the same cache lines and
+//! what is written together lies together. Large requests look for an empty chunk first: 2 MiB that can be mapped as one.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::counts::chunk_hint;
+use super::{Reservation, Space};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::layout::{self, FIRST_GROUP_BLOCK};
+use crate::units::{BlockNumber, CHUNK_BLOCKS};
+
+/// Cursors of a process; threads are spread over them.
+pub(super) const CURSORS: usize = 8;
+/// Requests of this many blocks and more look for an empty chunk.
+const LARGE: u64 = 128;
+
+thread_local! {
+    static STRIPE: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+fn stripe() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    STRIPE.with(|stripe| {
+        let mine = stripe.get().unwrap_or_else(|| NEXT.fetch_add(1, Ordering::Relaxed) % CURSORS);
+        stripe.set(Some(mine));
+        mine
+    })
+}
+
+/// Where a stripe looks next: a block number, taken modulo the pool.
+pub(super) struct Cursor(u64);
+
+impl Cursor {
+    pub(super) fn first(slot: u32, stripe: usize) -> Cursor {
+        Cursor(FIRST_GROUP_BLOCK + CHUNK_BLOCKS * (1 + 3 * u64::from(slot) + stripe as u64))
+    }
+}
+
+/// Contiguous blocks just taken, each with count 1.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Run {
+    pub(crate) first: BlockNumber,
+    pub(crate) blocks: u64,
+}
+
+impl Space {
+    /// Takes one block of a reservation.
+    pub(crate) fn allocate_one(&self, from: &mut Reservation<'_>) -> Result<BlockNumber> {
+        self.allocate(from, 1, None).map(|run| run.first)
+    }
+
+    /// Takes up to `wanted` contiguous blocks of a reservation, beginning at `goal` if that is free.
+    pub(crate) fn allocate(&self, from: &mut Reservation<'_>, wanted: u64, goal: Option<BlockNumber>) -> Result<Run> {
+        let wanted = wanted.min(from.left());
+        if wanted == 0 {
+            return Err(Error::new(ErrorKind::NoSpace, "more blocks were taken than had been reserved"));
+        }
+        let pool_blocks = self.pool_blocks()?;
+        let run = match goal {
+            Some(goal) => self.take_run(goal, wanted, pool_blocks)?,
+            None => None,
+        };
+        let run = match run {
+            Some(run) => run,
+            None => self.search(wanted, pool_blocks)?,
+        };
+        from.take(run.blocks);
+        Ok(run)
+    }
+
+    /// Gives back blocks that were taken and never became reachable.
+    pub(crate) fn give_back(&self, blocks: &[BlockNumber]) {
+        for &block in blocks {
+            if let Err(error) = self.free(block) {
+                tracing::error!(%error, "a block could not be given back");
+            }
+        }
+    }
+
+    fn search(&self, wanted: u64, pool_blocks: u64) -> Result<Run> {
+        let mut cursor = self.cursors[stripe()].lock();
+        let chunks = (pool_blocks - FIRST_GROUP_BLOCK) / CHUNK_BLOCKS;
+        let chunk_of = |block: u64| block.saturating_sub(FIRST_GROUP_BLOCK) / CHUNK_BLOCKS % chunks;
+        let begin = FIRST_GROUP_BLOCK + cursor.0.saturating_sub(FIRST_GROUP_BLOCK) % (chunks * CHUNK_BLOCKS);
+        let at_least = if wanted >= LARGE { u32::try_from(CHUNK_BLOCKS).unwrap_or(u32::MAX) } else { 1 };
+        if at_least == 1
+            && let Some(run) = self.scan_chunk(begin, wanted, pool_blocks)?
+        {
+            cursor.0 = run.first.0 + run.blocks;
+            return Ok(run);
+        }
+        // First by the hints, then whatever they say.
+        for least in [at_least, 1, 0] {
+            for step in 0..chunks {
+                let chunk = (chunk_of(begin) + step) % chunks;
+                let first = FIRST_GROUP_BLOCK + chunk * CHUNK_BLOCKS;
+                if !Space::is_usable(BlockNumber(first), pool_blocks) || self.hint(BlockNumber(first))? < least {
+                    continue;
+                }
+                if let Some(run) = self.scan_chunk(first, wanted, pool_blocks)? {
+                    cursor.0 = run.first.0 + run.blocks;
+                    return Ok(run);
+                }
+            }
+        }
+        Err(Error::new(ErrorKind::NoSpace, "no free block was found though blocks were reserved"))
+    }
+
+    /// The hint of how many blocks of the chunk at `first` are free.
+    pub(crate) fn hint(&self, first: BlockNumber) -> Result<u32> {
+        let (hint, shift) = chunk_hint(first);
+        Ok(self.runtime.region.load_u32(hint)? >> shift & 0xffff)
+    }
+
+    /// The first free run from `begin` to the end of its chunk.
+    fn scan_chunk(&self, begin: u64, wanted: u64, pool_blocks: u64) -> Result<Option<Run>> {
+        let end = (begin / CHUNK_BLOCKS + 1) * CHUNK_BLOCKS;
+        for block in begin..end {
+            if let Some(run) = self.take_run(BlockNumber(block), wanted, pool_blocks)? {
+                return Ok(Some(run));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes as many free blocks as there are from `first` on, up to `wanted`.
+    fn take_run(&self, first: BlockNumber, wanted: u64, pool_blocks: u64) -> Result<Option<Run>> {
+        let mut blocks = 0;
+        while blocks < wanted {
+            let block = first.add(blocks);
+            if !Space::is_usable(block, pool_blocks) {
+                break;
+            }
+            let place = layout::count(block);
+            if self.runtime.region.load_u32(place)? != 0 || self.runtime.region.cas_u32(place, 0, 1)?.is_err() {
+                break;
+            }
+            let (hint, shift) = chunk_hint(block);
+            self.runtime.region.sub_u32(hint, 1 << shift)?;
+            blocks += 1;
+        }
+        Ok((blocks > 0).then_some(Run { first, blocks }))
+    }
+}

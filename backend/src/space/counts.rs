@@ -1,0 +1,150 @@
+//! Reference counts: one u32 a block, raised before the reference exists and lowered after it is durably gone.
+
+use super::Space;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::entry::{Entry, NODE_ENTRIES, Root};
+use crate::format::layout::{self, COUNT_TABLE_BLOCKS, FIRST_GROUP_BLOCK, GROUP_BLOCKS};
+use crate::pmem::Region;
+use crate::runtime::at;
+use crate::units::{BLOCK_BYTES, BlockNumber, CHUNK_BLOCKS, PoolOffset};
+
+/// Counts above this are refused: room for raises in flight on many threads before the word would wrap.
+const COUNT_MAX: u32 = u32::MAX - (1 << 16);
+
+/// A reference to a block: which, and at what level of an extent map. Level 0 is data.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Reference {
+    pub(crate) block: BlockNumber,
+    pub(crate) level: u8,
+    /// Only the block itself goes: what it refers to has moved to another node.
+    pub(crate) shallow: bool,
+}
+
+impl Reference {
+    /// A reference to a block and all below it.
+    pub(crate) const fn deep(block: BlockNumber, level: u8) -> Reference {
+        Reference { block, level, shallow: false }
+    }
+
+    /// A reference to a node whose children have moved.
+    pub(crate) const fn shallow(block: BlockNumber) -> Reference {
+        Reference { block, level: 0, shallow: true }
+    }
+
+    /// The reference that a root holds.
+    pub(crate) const fn of_root(root: Root) -> Reference {
+        Reference::deep(root.entry.block, root.height)
+    }
+}
+
+/// The word and the shift of the free-blocks hint of the chunk that holds `block`.
+pub(super) const fn chunk_hint(block: BlockNumber) -> (PoolOffset, u32) {
+    let within = block.0 - FIRST_GROUP_BLOCK;
+    let chunk = within % GROUP_BLOCKS / CHUNK_BLOCKS;
+    let table = layout::group_start(within / GROUP_BLOCKS).offset();
+    (table.add(chunk / 2 * 4), (chunk % 2) as u32 * 16)
+}
+
+/// Reads a node into ordinary memory.
+pub(crate) fn read_node(region: &Region, node: BlockNumber) -> Result<Box<[u64; 512]>> {
+    let mut bytes = [0u8; BLOCK_BYTES];
+    region.read(node.offset(), &mut bytes)?;
+    let mut words = Box::new([0; 512]);
+    for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(8)) {
+        *word = u64::from_le_bytes(bytes.try_into().unwrap_or_default());
+    }
+    Ok(words)
+}
+
+impl Space {
+    /// How many refer to `block`.
+    pub(crate) fn count(&self, block: BlockNumber) -> Result<u32> {
+        self.runtime.region.load_u32(layout::count(block))
+    }
+
+    /// Adds a reference to `block`, which has one already.
+    pub(crate) fn raise(&self, block: BlockNumber) -> Result<()> {
+        self.check_block(block, "reference")?;
+        let place = layout::count(block);
+        let before = self.runtime.region.add_u32(place, 1)?;
+        if before == 0 || before >= COUNT_MAX {
+            self.runtime.region.sub_u32(place, 1)?;
+            return Err(if before == 0 {
+                Error::corrupt("reference count", block, "at least 1", 0)
+            } else {
+                Error::new(ErrorKind::TooManyLinks, format!("{block} has {before} owners, the most a count can hold"))
+            });
+        }
+        Ok(())
+    }
+
+    /// Takes away references; the last one frees the block and lowers what it refers to. Damage below a node leaves what
+    /// hangs there counted: a count that is too high loses space until the next rebuild, one too low would lose data.
+    pub(crate) fn lower_all(&self, references: &[Reference]) -> Result<()> {
+        let mut stack = references.to_vec();
+        let mut failure = None;
+        while let Some(reference) = stack.pop() {
+            if let Err(error) = self.lower(reference, &mut stack) {
+                tracing::error!(%error, block = reference.block.0, "a reference could not be lowered");
+                failure.get_or_insert(error);
+            }
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    fn lower(&self, reference: Reference, stack: &mut Vec<Reference>) -> Result<()> {
+        let Reference { block, level, shallow } = reference;
+        self.check_block(block, "reference")?;
+        let region = &self.runtime.region;
+        let place = layout::count(block);
+        loop {
+            let count = region.load_u32(place)?;
+            match count {
+                0 => return Err(Error::corrupt("reference count", block, "at least 1", 0)),
+                // The only reference is the caller's: nobody can raise it, and the node is still whole.
+                1 => {
+                    let node = if level > 0 && !shallow { Some(read_node(region, block)?) } else { None };
+                    self.free(block)?;
+                    if let Some(node) = node {
+                        push_children(&node, level, stack);
+                    }
+                    return Ok(());
+                }
+                // A shared node's children keep their other parent, so moving them away was never allowed.
+                count => {
+                    if region.cas_u32(place, count, count - 1)?.is_ok() {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Frees a block that only the caller refers to. The hint is raised first: it may be too high for a moment, never too low.
+    pub(super) fn free(&self, block: BlockNumber) -> Result<()> {
+        let region = &self.runtime.region;
+        let (hint, shift) = chunk_hint(block);
+        region.add_u32(hint, 1 << shift)?;
+        region.store_u32(layout::count(block), 0)?;
+        region.add_u64(at::FREE_BLOCKS, 1)?;
+        Ok(())
+    }
+
+    /// Whether `block` may be handed out at all: inside a group and not in a count table.
+    pub(super) fn is_usable(block: BlockNumber, pool_blocks: u64) -> bool {
+        block.0 < pool_blocks
+            && block.0 >= FIRST_GROUP_BLOCK
+            && (block.0 - FIRST_GROUP_BLOCK) % GROUP_BLOCKS >= COUNT_TABLE_BLOCKS
+    }
+}
+
+fn push_children(node: &[u64; 512], level: u8, stack: &mut Vec<Reference>) {
+    for slot in 0..NODE_ENTRIES {
+        let word = node[usize::try_from(slot).unwrap_or(0)];
+        match Entry::decode(word, level - 1, slot) {
+            Ok(Some(entry)) => stack.push(Reference::deep(entry.block, level - 1)),
+            Ok(None) => {}
+            Err(_) => tracing::error!(level, slot, word, "a damaged entry keeps its block"),
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Ledgers: references that die with the member, noted where a survivor finds them.
+//!
+//! ```text
+//! slot -> ledger -> ledger -> ...          one for all pins, one for each open batch
+//!   0  next ledger      block
+//!   8  more             the next block of this ledger
+//!  16  live             entries that count, over all blocks of the ledger
+//!  24  entries          block 40 bits, level 8 bits, top bit set; 0: taken back
+//! ```
+//!
+//! A batch clears its ledger's live word in the very transaction that publishes its blocks: from then on they belong to
+//! the file and no longer to the member.
+
+use super::{Purpose, Reference, Space};
+use crate::error::{Error, Result};
+use crate::runtime::Runtime;
+use crate::units::{BLOCK_BYTES, BLOCK_SIZE, BlockNumber, PoolOffset};
+
+const NEXT: u64 = 0;
+const MORE: u64 = 8;
+const LIVE: u64 = 16;
+const ENTRIES: u64 = 24;
+const ENTRIES_PER_BLOCK: u64 = (BLOCK_SIZE - ENTRIES) / 8;
+const TAKEN: u64 = 1 << 63;
+
+/// The ledgers of this process that are not in use, and the places of pins.
+#[derive(Default)]
+pub(super) struct Ledgers {
+    idle: Vec<Ledger>,
+    pins: Option<Ledger>,
+    free_pins: Vec<u64>,
+}
+
+/// A list of references in the pool.
+pub(crate) struct Ledger {
+    blocks: Vec<BlockNumber>,
+    live: u64,
+}
+
+impl Ledger {
+    /// The word that says how many entries count.
+    pub(crate) fn live_word(&self) -> PoolOffset {
+        self.blocks[0].offset().add(LIVE)
+    }
+
+    fn entry(&self, index: u64) -> Option<PoolOffset> {
+        let block = usize::try_from(index / ENTRIES_PER_BLOCK).ok()?;
+        Some(self.blocks.get(block)?.offset().add(ENTRIES + index % ENTRIES_PER_BLOCK * 8))
+    }
+}
+
+/// A pinned root: its reference is noted in the ledger of pins.
+#[must_use]
+pub(crate) struct Pin {
+    index: u64,
+    reference: Reference,
+}
+
+impl Space {
+    /// A ledger without entries, linked to this member's slot.
+    pub(crate) fn open_ledger(&self) -> Result<Ledger> {
+        let mut ledgers = self.ledgers.lock();
+        match ledgers.idle.pop() {
+            Some(ledger) => Ok(ledger),
+            None => self.new_ledger(),
+        }
+    }
+
+    /// Keeps an emptied ledger for the next batch.
+    pub(crate) fn close_ledger(&self, ledger: Ledger) {
+        self.ledgers.lock().idle.push(ledger);
+    }
+
+    /// Notes a reference that this member alone holds.
+    pub(crate) fn note(&self, ledger: &mut Ledger, reference: Reference) -> Result<()> {
+        let index = ledger.live;
+        let place = self.entry_place(ledger, index)?;
+        let region = &self.runtime.region;
+        region.store_u64(place, encode(reference))?;
+        region.store_u64(ledger.live_word(), index + 1)?;
+        ledger.live = index + 1;
+        Ok(())
+    }
+
+    /// Forgets all entries: what they named belongs to a file now, or has been given back.
+    pub(crate) fn forget(&self, ledger: &mut Ledger) -> Result<()> {
+        ledger.live = 0;
+        self.runtime.region.store_u64(ledger.live_word(), 0)
+    }
+
+    /// Notes that the caller's reference dies with the member.
+    pub(crate) fn pin(&self, reference: Reference) -> Result<Pin> {
+        let mut ledgers = self.ledgers.lock();
+        let mut pins = match ledgers.pins.take() {
+            Some(pins) => pins,
+            None => self.new_ledger()?,
+        };
+        let index = ledgers.free_pins.pop();
+        let noted = match index {
+            Some(index) => self.entry_place(&mut pins, index).and_then(|place| {
+                self.runtime.region.store_u64(place, encode(reference))?;
+                Ok(index)
+            }),
+            None => self.note(&mut pins, reference).map(|()| pins.live - 1),
+        };
+        ledgers.pins = Some(pins);
+        noted.map(|index| Pin { index, reference })
+    }
+
+    /// Takes a pin's note back and hands its reference to the caller.
+    pub(crate) fn unpin(&self, pin: Pin) -> Result<Reference> {
+        let mut ledgers = self.ledgers.lock();
+        let place = ledgers.pins.as_ref().and_then(|pins| pins.entry(pin.index));
+        if let Some(place) = place {
+            self.runtime.region.store_u64(place, 0)?;
+            ledgers.free_pins.push(pin.index);
+        }
+        Ok(pin.reference)
+    }
+
+    /// Lowers everything a dead member's ledgers name, and frees the ledgers. Each entry is cleared before its reference is
+    /// lowered: should the one who does this die too, a count stays too high, never too low.
+    pub(crate) fn release_ledgers(&self, slot: u32) -> Result<()> {
+        let region = &self.runtime.region;
+        let head = Runtime::ledger_head(slot);
+        loop {
+            let ledger = BlockNumber(region.load(head)?);
+            if ledger.0 == 0 {
+                return Ok(());
+            }
+            self.check_block(ledger, "ledger")?;
+            let blocks = self.release_entries(ledger)?;
+            region.store_u64(head, region.load(ledger.offset().add(NEXT))?)?;
+            self.give_back(&blocks);
+        }
+    }
+
+    fn release_entries(&self, ledger: BlockNumber) -> Result<Vec<BlockNumber>> {
+        let region = &self.runtime.region;
+        let live = region.load(ledger.offset().add(LIVE))?;
+        let (mut block, mut index, mut blocks) = (ledger, 0, vec![ledger]);
+        loop {
+            for entry in 0..ENTRIES_PER_BLOCK.min(live - index) {
+                let place = block.offset().add(ENTRIES + entry * 8);
+                let word = region.load(place)?;
+                region.store_u64(place, 0)?;
+                if let Some(reference) = decode(word) {
+                    self.lower_all(&[reference])?;
+                }
+            }
+            index += ENTRIES_PER_BLOCK.min(live - index);
+            let more = BlockNumber(region.load(block.offset().add(MORE))?);
+            if more.0 == 0 {
+                return Ok(blocks);
+            }
+            self.check_block(more, "ledger")?;
+            if blocks.len() as u64 > self.pool_blocks()? {
+                return Err(Error::corrupt("ledger", ledger, "an end", "a loop"));
+            }
+            blocks.push(more);
+            block = more;
+        }
+    }
+
+    fn new_ledger(&self) -> Result<Ledger> {
+        let block = self.ledger_block()?;
+        let region = &self.runtime.region;
+        let head = Runtime::ledger_head(self.runtime.member.slot);
+        region.store_u64(block.offset().add(NEXT), region.load(head)?)?;
+        region.store_u64(head, block.0)?;
+        Ok(Ledger { blocks: vec![block], live: 0 })
+    }
+
+    fn entry_place(&self, ledger: &mut Ledger, index: u64) -> Result<PoolOffset> {
+        if let Some(place) = ledger.entry(index) {
+            return Ok(place);
+        }
+        let block = self.ledger_block()?;
+        let last = ledger.blocks[ledger.blocks.len() - 1];
+        self.runtime.region.store_u64(last.offset().add(MORE), block.0)?;
+        ledger.blocks.push(block);
+        Ok(block.offset().add(ENTRIES + index % ENTRIES_PER_BLOCK * 8))
+    }
+
+    fn ledger_block(&self) -> Result<BlockNumber> {
+        let mut reservation = self.reserve(1, Purpose::Release)?;
+        let block = self.allocate_one(&mut reservation)?;
+        self.runtime.region.zero_volatile(block.offset(), BLOCK_BYTES as u64)?;
+        Ok(block)
+    }
+}
+
+fn encode(reference: Reference) -> u64 {
+    TAKEN | u64::from(reference.level) << 40 | reference.block.0
+}
+
+fn decode(word: u64) -> Option<Reference> {
+    let level = u8::try_from(word >> 40 & 0xff).ok()?;
+    (word & TAKEN != 0).then(|| Reference::deep(BlockNumber(word & ((1 << 40) - 1)), level))
+}

@@ -1,0 +1,83 @@
+//! Blocks: who refers to them, which are free, and which are promised to somebody.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`counts`] | raising and lowering reference counts, freeing what nobody refers to any more |
+//! | [`reserve`] | promises of free blocks, made before anything is changed |
+//! | [`allocate`] | finding free blocks, contiguous where that is possible |
+//! | [`ledger`] | references that die with the member: pins and unpublished blocks |
+//!
+//! A block is free where its count is 0; taking it is one compare-and-swap of its count. Counts are volatile: trusted
+//! after a clean close, rebuilt from the maps otherwise. The u16 that stands for a chunk in the count table's own
+//! entries is a hint of how many of its blocks are free: never too low while members live.
+
+pub(crate) mod allocate;
+pub(crate) mod counts;
+pub(crate) mod ledger;
+pub(crate) mod reserve;
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::error::{Error, Result};
+use crate::format::layout;
+use crate::runtime::{Runtime, at};
+use crate::units::{BLOCK_SIZE, BlockNumber};
+
+pub(crate) use counts::Reference;
+pub(crate) use reserve::{Purpose, Reservation};
+
+/// The pool's blocks as this member sees them.
+pub(crate) struct Space {
+    pub(crate) runtime: Arc<Runtime>,
+    cursors: [Mutex<allocate::Cursor>; allocate::CURSORS],
+    ledgers: Mutex<ledger::Ledgers>,
+    deferred: Mutex<Vec<Reference>>,
+}
+
+impl Space {
+    pub(crate) fn new(runtime: Arc<Runtime>) -> Space {
+        let cursors = std::array::from_fn(|index| Mutex::new(allocate::Cursor::first(runtime.member.slot, index)));
+        Space { runtime, cursors, ledgers: Mutex::new(ledger::Ledgers::default()), deferred: Mutex::new(Vec::new()) }
+    }
+
+    /// Blocks of the pool as all members see it now; maps what another member has grown it by.
+    pub(crate) fn pool_blocks(&self) -> Result<u64> {
+        let blocks = self.runtime.region.load(at::POOL_BLOCKS)?;
+        if blocks * BLOCK_SIZE > self.runtime.region.len() {
+            self.runtime.region.extend()?;
+        }
+        Ok(blocks)
+    }
+
+    /// Checks that a block number read from the medium can be a data block or node of this pool.
+    pub(crate) fn check_block(&self, block: BlockNumber, structure: &str) -> Result<()> {
+        let limit = self.runtime.region.len() / BLOCK_SIZE;
+        if layout::is_allocatable(block, limit) || layout::is_allocatable(block, self.pool_blocks()?) {
+            return Ok(());
+        }
+        Err(Error::corrupt(structure, "an entry", "a block inside a group of the pool", block))
+    }
+
+    /// Lowers `references` once the publish that dropped them is durable. Where a fence is a disk flush that is at the
+    /// next [`Space::settle`]; elsewhere the caller has fenced already, and it is now.
+    pub(crate) fn drop_later(&self, references: Vec<Reference>) {
+        self.deferred.lock().extend(references);
+    }
+
+    /// References waiting for a barrier.
+    pub(crate) fn deferred(&self) -> usize {
+        self.deferred.lock().len()
+    }
+
+    /// Makes everything stored so far durable, then lowers what waited for that.
+    pub(crate) fn settle(&self) -> Result<()> {
+        let waiting = std::mem::take(&mut *self.deferred.lock());
+        if let Err(error) = self.runtime.region.barrier() {
+            self.deferred.lock().extend(waiting);
+            return Err(error);
+        }
+        self.lower_all(&waiting)
+    }
+}

@@ -1,0 +1,106 @@
+//! Promises of free blocks: a full pool is found out before anything is changed.
+//!
+//! A small part of the pool is kept for what gives space back: removing a file from a full pool needs a block or two of
+//! shadow nodes first.
+
+use super::Space;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::layout;
+use crate::runtime::at;
+use crate::units::BLOCK_SIZE;
+
+/// What blocks are wanted for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Purpose {
+    /// Anything that stores more: may not touch the reserve.
+    Store,
+    /// Something that gives space back in the end: may.
+    Release,
+}
+
+/// Blocks that are promised and not yet taken; the rest goes back when dropped.
+#[must_use]
+pub(crate) struct Reservation<'a> {
+    space: &'a Space,
+    left: u64,
+}
+
+/// Blocks kept for releasing space in a pool of `pool_blocks` blocks.
+pub(crate) const fn reserve_blocks(pool_blocks: u64) -> u64 {
+    let share = layout::allocatable_blocks(pool_blocks) / 128;
+    if share < 24 {
+        24
+    } else if share > 4096 {
+        4096
+    } else {
+        share
+    }
+}
+
+impl Space {
+    /// Promises `blocks` free blocks. `NoSpace` where there are not as many.
+    pub(crate) fn reserve(&self, blocks: u64, purpose: Purpose) -> Result<Reservation<'_>> {
+        match self.try_reserve(blocks, purpose)? {
+            Some(reservation) => Ok(reservation),
+            None if self.deferred() > 0 => {
+                self.settle()?;
+                self.try_reserve(blocks, purpose)?.ok_or_else(|| self.no_space(blocks))
+            }
+            None => Err(self.no_space(blocks)),
+        }
+    }
+
+    fn try_reserve(&self, blocks: u64, purpose: Purpose) -> Result<Option<Reservation<'_>>> {
+        let kept = match purpose {
+            Purpose::Store => reserve_blocks(self.pool_blocks()?),
+            Purpose::Release => 0,
+        };
+        let region = &self.runtime.region;
+        let mut free = region.load(at::FREE_BLOCKS)?;
+        loop {
+            if free < blocks.saturating_add(kept) {
+                return Ok(None);
+            }
+            match region.cas_u64(at::FREE_BLOCKS, free, free - blocks)? {
+                Ok(_) => return Ok(Some(Reservation { space: self, left: blocks })),
+                Err(now) => free = now,
+            }
+        }
+    }
+
+    fn no_space(&self, blocks: u64) -> Error {
+        let free = self.runtime.region.load(at::FREE_BLOCKS).unwrap_or(0);
+        let kept = self.pool_blocks().map_or(0, reserve_blocks);
+        Error::new(
+            ErrorKind::NoSpace,
+            format!(
+                "the pool is full: {} bytes wanted, {} free, of which {} are kept for removing things",
+                blocks * BLOCK_SIZE,
+                free * BLOCK_SIZE,
+                kept * BLOCK_SIZE
+            ),
+        )
+    }
+}
+
+impl Reservation<'_> {
+    /// Blocks still promised.
+    pub(crate) fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// Counts `blocks` as taken.
+    pub(super) fn take(&mut self, blocks: u64) {
+        self.left -= blocks;
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        if self.left > 0
+            && let Err(error) = self.space.runtime.region.add_u64(at::FREE_BLOCKS, self.left)
+        {
+            tracing::error!(%error, "a reservation could not be given back");
+        }
+    }
+}
