@@ -8,6 +8,8 @@
 //! | [`op`] [`generate`] | operations as data, and random ones |
 //! | [`session`] [`compare`] [`views`] | a pool and the model in step, and judging what the pool gave |
 //! | [`campaign`] | random runs, shortening of those that go wrong |
+//! | [`storm`] [`worker`] | several processes on one pool, and random kills |
+//! | [`source`] | the text of the project itself |
 //!
 //! The tests themselves are in `tests/tests/`. Each random test prints its seed and the command that replays it.
 
@@ -20,4 +22,7 @@ pub mod op;
 pub mod place;
 pub mod rng;
 pub mod session;
+pub mod source;
+pub mod storm;
 pub mod views;
+pub mod worker;
