@@ -9,6 +9,8 @@
 //! | [`session`] [`compare`] [`views`] | a pool and the model in step, and judging what the pool gave |
 //! | [`campaign`] | random runs, shortening of those that go wrong |
 //! | [`storm`] [`worker`] | several processes on one pool, and random kills |
+//! | [`fixture`] | short forms of what nearly every test does |
+//! | [`probes`] [`process`] [`system`] | what a test has other processes do |
 //! | [`source`] | the text of the project itself |
 //!
 //! The tests themselves are in `tests/tests/`. Each random test prints its seed and the command that replays it.
@@ -16,13 +18,17 @@
 pub mod campaign;
 pub mod compare;
 pub mod content;
+pub mod fixture;
 pub mod generate;
 pub mod model;
 pub mod op;
 pub mod place;
+pub mod probes;
+pub mod process;
 pub mod rng;
 pub mod session;
 pub mod source;
 pub mod storm;
+pub mod system;
 pub mod views;
 pub mod worker;

@@ -42,7 +42,10 @@ pub(crate) fn count_lines() {
     let existing = FOLDERS.iter().filter(|folder| root().join(folder).is_dir());
     for folder in existing {
         let mut lines = Lines::default();
-        ["rs", "c", "h", "cc"].iter().flat_map(|extension| files(folder, extension)).for_each(|source| lines.add(&source));
+        ["rs", "c", "h", "cc"]
+            .iter()
+            .flat_map(|extension| files(folder, extension))
+            .for_each(|source| lines.add(&source));
         print_line(folder, &lines);
         total.files += lines.files;
         total.code += lines.code;
