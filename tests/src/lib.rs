@@ -11,6 +11,7 @@
 //! | [`storm`] [`worker`] | several processes on one pool, and random kills |
 //! | [`fixture`] | short forms of what nearly every test does |
 //! | [`probes`] [`process`] [`system`] | what a test has other processes do |
+//! | `images` | crash images (feature `sim`) |
 //! | [`source`] | the text of the project itself |
 //!
 //! The tests themselves are in `tests/tests/`. Each random test prints its seed and the command that replays it.
@@ -20,6 +21,8 @@ pub mod compare;
 pub mod content;
 pub mod fixture;
 pub mod generate;
+#[cfg(feature = "sim")]
+pub mod images;
 pub mod model;
 pub mod op;
 pub mod place;

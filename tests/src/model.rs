@@ -194,6 +194,11 @@ impl Model {
         }
     }
 
+    /// Gives a file other contents.
+    pub fn set_content(&mut self, id: NodeId, content: Content) {
+        self.file_mut(id).content = content;
+    }
+
     fn entries_mut(&mut self, id: NodeId) -> &mut BTreeMap<String, NodeId> {
         match self.nodes.get_mut(&id) {
             Some(Node::Directory(names)) => names,

@@ -1,0 +1,289 @@
+//! Crash images: performs a sequence while every store is recorded, crashes it at every fence, and opens what is left.
+//!
+//! At each crash point some stores may have reached the medium and some not. The image with none of them, the one with
+//! all of them, some with only one or all but one, and random subsets are opened, which recovers them; each must be
+//! clean and show the state before or after the operation that was going on, and all that was complete.
+//!
+//! What "before or after" means depends on the operation: changes of names, commits of batches, clones of trees, snapshots
+//! and rollbacks are atomic. Plain writes are not: every byte of the file is the old or the new one, and so is its
+//! length. An append counts as complete when it has been synced.
+
+use std::fs::File as HostFile;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use daxcow::sim::{Event, Recording, Replay, Unit};
+use daxcow::units::BLOCK_SIZE;
+use daxcow::{CreateOptions, OpenOptions, Pool};
+
+use crate::compare;
+use crate::model::{Model, NodeId};
+use crate::op::{Op, Slot};
+use crate::place::Place;
+use crate::rng::Rng;
+use crate::session::{Session, Setup};
+
+/// How thoroughly a recording is gone through.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Up to this many undecided units all their subsets are taken.
+    pub exhaustive_units_max: usize,
+    /// Beyond that, this many pairs of "only this" and "all but this".
+    pub singles: usize,
+    /// And this many random subsets.
+    pub subsets: usize,
+    /// What persists as a whole.
+    pub unit: Unit,
+}
+
+impl Default for Effort {
+    fn default() -> Effort {
+        Effort { exhaustive_units_max: 2, singles: 2, subsets: 2, unit: Unit::Line }
+    }
+}
+
+/// What was done.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Tally {
+    /// Operation sequences.
+    pub sequences: u64,
+    /// Places where they were crashed.
+    pub crash_points: u64,
+    /// Images opened and judged.
+    pub images: u64,
+}
+
+/// A sequence as it was performed.
+struct Performed {
+    recording: Recording,
+    /// The operations that were recorded.
+    ops: Vec<Op>,
+    /// How many events there were after each of them.
+    ends: Vec<usize>,
+    /// The state before the first and after each.
+    states: Vec<Model>,
+}
+
+/// Performs `before` and then, recorded, `ops`; crashes at every fence and judges the images.
+///
+/// # Errors
+/// The first image that is wrong: where the crash was and what was found.
+pub fn crash_everywhere(
+    before: &[Op],
+    ops: &[Op],
+    effort: Effort,
+    rng: &mut Rng,
+    tally: &mut Tally,
+) -> Result<(), String> {
+    let place = Place::new();
+    let performed = perform(&place, before, ops)?;
+    tally.sequences += 1;
+    judge_recording(&performed, &performed.recording, effort, rng, tally)
+}
+
+fn perform(place: &Place, before: &[Op], ops: &[Op]) -> Result<Performed, String> {
+    let setup = Setup { pool: place.pool(), members: 1, base: String::new(), may_run_out: false };
+    let options = CreateOptions::new().size(8 << 20).sparse(true);
+    let mut session = Session::create(setup, &options).map_err(|error| error.to_string())?;
+    for op in before {
+        session.step(op).map_err(|mismatch| format!("{op:?}: {}", mismatch.0))?;
+    }
+    let pool = session.pool(0).clone();
+    pool.record().map_err(|error| error.to_string())?;
+    let (mut ends, mut states) = (Vec::new(), vec![session.model.clone()]);
+    for op in ops {
+        session.step(op).map_err(|mismatch| format!("{op:?}: {}", mismatch.0))?;
+        ends.push(pool.recorded_events());
+        states.push(session.model.clone());
+    }
+    let recording = pool.stop_recording().ok_or("the recording is gone")?;
+    Ok(Performed { recording, ops: ops.to_vec(), ends, states })
+}
+
+fn judge_recording(
+    performed: &Performed,
+    recording: &Recording,
+    effort: Effort,
+    rng: &mut Rng,
+    tally: &mut Tally,
+) -> Result<(), String> {
+    let place = Place::new();
+    let mut replay = recording.replay(effort.unit);
+    for point in crash_points(recording) {
+        replay.advance_to(point);
+        tally.crash_points += 1;
+        for choice in choices(replay.undecided(), effort, rng) {
+            let image = take(&replay, &choice);
+            tally.images += 1;
+            write_image(&place.pool(), &image).map_err(|error| error.to_string())?;
+            judge_image(&place.pool(), performed, point).map_err(|what| {
+                let op = performed.ends.iter().filter(|&&end| end <= point).count();
+                format!(
+                    "{what}\ncrash after {point} events, in operation {op} ({:?}) of {:?}, of {} undecided units {}",
+                    performed.ops.get(op),
+                    performed.ops,
+                    choice.len(),
+                    describe(&choice)
+                )
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Right before each fence, where most is undecided, and at the end.
+fn crash_points(recording: &Recording) -> Vec<usize> {
+    let events = recording.entries().iter().enumerate();
+    let fences = events.filter(|(_, entry)| entry.event == Event::Fence).map(|(index, _)| index);
+    fences.chain([recording.entries().len()]).collect()
+}
+
+/// Which undecided units arrive: whole, not at all, or in part.
+type Choice = Vec<Arrives>;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Arrives {
+    Not,
+    Half,
+    Whole,
+}
+
+fn describe(choice: &Choice) -> String {
+    let whole = choice.iter().filter(|&&arrives| arrives == Arrives::Whole).count();
+    match whole {
+        0 => "none arrived".into(),
+        all if all == choice.len() => "all arrived".into(),
+        1 => {
+            format!("only number {:?} arrived", choice.iter().position(|&arrives| arrives == Arrives::Whole))
+        }
+        most if most + 1 == choice.len() => {
+            format!(
+                "all but number {:?} arrived",
+                choice.iter().position(|&arrives| arrives != Arrives::Whole)
+            )
+        }
+        some => format!("{some} arrived"),
+    }
+}
+
+/// The subsets that are tried where `count` units are undecided.
+fn choices(count: usize, effort: Effort, rng: &mut Rng) -> Vec<Choice> {
+    if count <= effort.exhaustive_units_max {
+        let subset = |bits: usize| {
+            (0..count).map(|unit| if bits >> unit & 1 == 1 { Arrives::Whole } else { Arrives::Not }).collect()
+        };
+        return (0..1 << count).map(subset).collect();
+    }
+    let mut chosen = vec![vec![Arrives::Not; count], vec![Arrives::Whole; count]];
+    for _ in 0..effort.singles {
+        let single = rng.index(count);
+        let mut only = vec![Arrives::Not; count];
+        only[single] = Arrives::Whole;
+        let mut all_but = vec![Arrives::Whole; count];
+        all_but[single] = Arrives::Not;
+        chosen.extend([only, all_but]);
+    }
+    let kinds = [Arrives::Not, Arrives::Half, Arrives::Whole, Arrives::Whole];
+    for _ in 0..effort.subsets {
+        chosen.push((0..count).map(|_| *rng.pick(&kinds)).collect());
+    }
+    chosen
+}
+
+fn take(replay: &Replay<'_>, choice: &Choice) -> Vec<u8> {
+    let mut units = choice.iter();
+    replay.image(&mut |_, words| match units.next() {
+        Some(Arrives::Whole) => words,
+        Some(Arrives::Half) => words / 2,
+        _ => 0,
+    })
+}
+
+/// Writes an image sparsely, over the one before.
+fn write_image(path: &Path, image: &[u8]) -> std::io::Result<()> {
+    let block = usize::try_from(BLOCK_SIZE).unwrap_or(4096);
+    let host = HostFile::options().read(true).write(true).create(true).truncate(true).open(path)?;
+    host.set_len(u64::try_from(image.len()).unwrap_or(u64::MAX))?;
+    let mut at = 0;
+    for bytes in image.chunks(block) {
+        if bytes.iter().any(|&byte| byte != 0) {
+            host.write_all_at(bytes, at)?;
+        }
+        at += BLOCK_SIZE;
+    }
+    Ok(())
+}
+
+/// Opens an image, which recovers it, and compares it with what the model allows after a crash at `point`.
+fn judge_image(path: &Path, performed: &Performed, point: usize) -> Result<(), String> {
+    let pool = Pool::open(path, &OpenOptions::new()).map_err(|error| format!("opening: {error:?}"))?;
+    let report = pool.check().map_err(|error| format!("checking: {error:?}"))?;
+    if !report.is_clean() || report.leaked_blocks > 0 {
+        return Err(format!("check found {:?}, {} blocks leaked", report.problems, report.leaked_blocks));
+    }
+    let complete = performed.ends.iter().filter(|&&end| end <= point).count();
+    let whole = |model: &Model| compare::whole(model, &pool, str::to_owned);
+    let Some(op) = performed.ops.get(complete) else {
+        return whole(&performed.states[complete]);
+    };
+    // An append is complete when it is synced, which is the next operation.
+    let earliest = match op {
+        Op::Sync { .. } if complete > 0 && matches!(performed.ops[complete - 1], Op::Append { .. }) => {
+            complete - 1
+        }
+        _ => complete,
+    };
+    let (old, new) = (&performed.states[earliest], &performed.states[complete + 1]);
+    let Err(not_new) = whole(new) else { return Ok(()) };
+    let Err(not_old) = whole(old) else { return Ok(()) };
+    let op = &performed.ops[earliest];
+    match changed_in_pieces(op).and_then(|slot| old.handle(slot)).map(|handle| handle.node) {
+        Some(node) => between(&pool, old, new, node),
+        None => Err(format!("neither the new state ({not_new}) nor the old one ({not_old})")),
+    }
+}
+
+/// The file that an operation may have changed in part when the crash came.
+fn changed_in_pieces(op: &Op) -> Option<Slot> {
+    match op {
+        Op::Write { slot, .. }
+        | Op::Append { slot, .. }
+        | Op::SetLen { slot, .. }
+        | Op::Allocate { slot, .. }
+        | Op::ZeroRange { slot, .. }
+        | Op::PunchHole { slot, .. } => Some(*slot),
+        Op::CloneRange { target, .. } => Some(*target),
+        _ => None,
+    }
+}
+
+/// Whether one file is between its old and new contents, byte by byte, and everything else as before.
+fn between(pool: &Pool, old: &Model, new: &Model, node: NodeId) -> Result<(), String> {
+    let (Some(before), Some(after)) = (old.file(node), new.file(node)) else {
+        return Err("the file is neither before nor after".into());
+    };
+    let paths = old.paths();
+    let Some((path, _)) = paths.iter().find(|(_, id)| *id == node) else {
+        return Err("an unlinked file changed the pool".into());
+    };
+    let file = crate::fixture::readable(pool, path);
+    let found = compare::read_sparse(&file).map_err(|error| error.to_string())?;
+    let (short, long) =
+        (before.content.len().min(after.content.len()), before.content.len().max(after.content.len()));
+    if found.len() != before.content.len() && found.len() != after.content.len() {
+        return Err(format!("{path} is {} bytes long, which is neither {short} nor {long}", found.len()));
+    }
+    let len = usize::try_from(found.len()).map_err(|_| "too long to compare")?;
+    let (old_bytes, new_bytes) = (before.content.read(0, len), after.content.read(0, len));
+    let at = |bytes: &[u8], index: usize| bytes.get(index).copied().unwrap_or(0);
+    let grown_from = usize::try_from(before.content.len()).unwrap_or(usize::MAX);
+    for (index, &byte) in found.read(0, len).iter().enumerate() {
+        let is_old = index < grown_from && byte == at(&old_bytes, index);
+        if !is_old && byte != at(&new_bytes, index) {
+            return Err(format!("byte {index} of {path} is {byte:#04x}, neither old nor new"));
+        }
+    }
+    let mut hybrid = old.clone();
+    hybrid.set_content(node, found);
+    compare::whole(&hybrid, pool, str::to_owned)
+}
