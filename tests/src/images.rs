@@ -2,11 +2,8 @@
 //!
 //! At each crash point some stores may have reached the medium and some not. The image with none of them, the one with
 //! all of them, some with only one or all but one, and random subsets are opened, which recovers them; each must be
-//! clean and show the state before or after the operation that was going on, and all that was complete.
-//!
-//! What "before or after" means depends on the operation: changes of names, commits of batches, clones of trees, snapshots
-//! and rollbacks are atomic. Plain writes are not: every byte of the file is the old or the new one, and so is its
-//! length. An append counts as complete when it has been synced.
+//! clean and show the state before or after the operation that was going on, and all that was complete, as [`aftermath`]
+//! judges it.
 
 use std::fs::File as HostFile;
 use std::os::unix::fs::FileExt;
@@ -16,11 +13,12 @@ use daxcow::sim::{Event, Recording, Replay, Unit};
 use daxcow::units::BLOCK_SIZE;
 use daxcow::{CreateOptions, OpenOptions, Pool};
 
-use crate::compare;
-use crate::model::{Model, NodeId};
-use crate::op::{Op, Slot};
+use crate::aftermath;
+use crate::model::Model;
+use crate::op::Op;
 use crate::place::Place;
 use crate::rng::Rng;
+use crate::sequences::POOL_BYTES;
 use crate::session::{Session, Setup};
 
 /// How thoroughly a recording is gone through.
@@ -83,7 +81,7 @@ pub fn crash_everywhere(
 
 fn perform(place: &Place, before: &[Op], ops: &[Op]) -> Result<Performed, String> {
     let setup = Setup { pool: place.pool(), members: 1, base: String::new(), may_run_out: false };
-    let options = CreateOptions::new().size(8 << 20).sparse(true);
+    let options = CreateOptions::new().size(POOL_BYTES).sparse(true);
     let mut session = Session::create(setup, &options).map_err(|error| error.to_string())?;
     for op in before {
         session.step(op).map_err(|mismatch| format!("{op:?}: {}", mismatch.0))?;
@@ -217,73 +215,6 @@ fn write_image(path: &Path, image: &[u8]) -> std::io::Result<()> {
 /// Opens an image, which recovers it, and compares it with what the model allows after a crash at `point`.
 fn judge_image(path: &Path, performed: &Performed, point: usize) -> Result<(), String> {
     let pool = Pool::open(path, &OpenOptions::new()).map_err(|error| format!("opening: {error:?}"))?;
-    let report = pool.check().map_err(|error| format!("checking: {error:?}"))?;
-    if !report.is_clean() || report.leaked_blocks > 0 {
-        return Err(format!("check found {:?}, {} blocks leaked", report.problems, report.leaked_blocks));
-    }
     let complete = performed.ends.iter().filter(|&&end| end <= point).count();
-    let whole = |model: &Model| compare::whole(model, &pool, str::to_owned);
-    let Some(op) = performed.ops.get(complete) else {
-        return whole(&performed.states[complete]);
-    };
-    // An append is complete when it is synced, which is the next operation.
-    let earliest = match op {
-        Op::Sync { .. } if complete > 0 && matches!(performed.ops[complete - 1], Op::Append { .. }) => {
-            complete - 1
-        }
-        _ => complete,
-    };
-    let (old, new) = (&performed.states[earliest], &performed.states[complete + 1]);
-    let Err(not_new) = whole(new) else { return Ok(()) };
-    let Err(not_old) = whole(old) else { return Ok(()) };
-    let op = &performed.ops[earliest];
-    match changed_in_pieces(op).and_then(|slot| old.handle(slot)).map(|handle| handle.node) {
-        Some(node) => between(&pool, old, new, node),
-        None => Err(format!("neither the new state ({not_new}) nor the old one ({not_old})")),
-    }
-}
-
-/// The file that an operation may have changed in part when the crash came.
-fn changed_in_pieces(op: &Op) -> Option<Slot> {
-    match op {
-        Op::Write { slot, .. }
-        | Op::Append { slot, .. }
-        | Op::SetLen { slot, .. }
-        | Op::Allocate { slot, .. }
-        | Op::ZeroRange { slot, .. }
-        | Op::PunchHole { slot, .. } => Some(*slot),
-        Op::CloneRange { target, .. } => Some(*target),
-        _ => None,
-    }
-}
-
-/// Whether one file is between its old and new contents, byte by byte, and everything else as before.
-fn between(pool: &Pool, old: &Model, new: &Model, node: NodeId) -> Result<(), String> {
-    let (Some(before), Some(after)) = (old.file(node), new.file(node)) else {
-        return Err("the file is neither before nor after".into());
-    };
-    let paths = old.paths();
-    let Some((path, _)) = paths.iter().find(|(_, id)| *id == node) else {
-        return Err("an unlinked file changed the pool".into());
-    };
-    let file = crate::fixture::readable(pool, path);
-    let found = compare::read_sparse(&file).map_err(|error| error.to_string())?;
-    let (short, long) =
-        (before.content.len().min(after.content.len()), before.content.len().max(after.content.len()));
-    if found.len() != before.content.len() && found.len() != after.content.len() {
-        return Err(format!("{path} is {} bytes long, which is neither {short} nor {long}", found.len()));
-    }
-    let len = usize::try_from(found.len()).map_err(|_| "too long to compare")?;
-    let (old_bytes, new_bytes) = (before.content.read(0, len), after.content.read(0, len));
-    let at = |bytes: &[u8], index: usize| bytes.get(index).copied().unwrap_or(0);
-    let grown_from = usize::try_from(before.content.len()).unwrap_or(usize::MAX);
-    for (index, &byte) in found.read(0, len).iter().enumerate() {
-        let is_old = index < grown_from && byte == at(&old_bytes, index);
-        if !is_old && byte != at(&new_bytes, index) {
-            return Err(format!("byte {index} of {path} is {byte:#04x}, neither old nor new"));
-        }
-    }
-    let mut hybrid = old.clone();
-    hybrid.set_content(node, found);
-    compare::whole(&hybrid, pool, str::to_owned)
+    aftermath::judge(&pool, &performed.ops, &performed.states, complete)
 }

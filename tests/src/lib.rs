@@ -11,14 +11,18 @@
 //! | [`storm`] [`worker`] | several processes on one pool, and random kills |
 //! | [`fixture`] | short forms of what nearly every test does |
 //! | [`probes`] [`process`] [`system`] | what a test has other processes do |
+//! | [`sequences`] [`aftermath`] | operations to be interrupted, and judging what is left |
+//! | [`deaths`] | death at a chosen step |
 //! | `images` | crash images (feature `sim`) |
 //! | [`source`] | the text of the project itself |
 //!
 //! The tests themselves are in `tests/tests/`. Each random test prints its seed and the command that replays it.
 
+pub mod aftermath;
 pub mod campaign;
 pub mod compare;
 pub mod content;
+pub mod deaths;
 pub mod fixture;
 pub mod generate;
 #[cfg(feature = "sim")]
@@ -29,6 +33,7 @@ pub mod place;
 pub mod probes;
 pub mod process;
 pub mod rng;
+pub mod sequences;
 pub mod session;
 pub mod source;
 pub mod storm;

@@ -6,9 +6,12 @@
 //! | `fork POOL` | opens the pool, forks, and says what the child got from it and that the parent still works |
 //! | `hold POOL` | takes a lock, a batch, a view and an unlinked open file, says `ready` and waits to be killed |
 //! | `truncated POOL` | makes and opens a pool, cuts its file short on the host, uses what is left, says `survived` |
+//! | `steps POOL SEQUENCE STEP` | performs a sequence and dies at one of its steps; see `steps` (feature `sim`) |
 //! | `damaged POOL IMAGE SEED FROM TO` | opens copies of an image with flipped bits; see [`damage`] |
 
 pub mod damage;
+#[cfg(feature = "sim")]
+mod steps;
 
 use std::fs::OpenOptions as HostOptions;
 use std::io::Write as _;
@@ -28,6 +31,11 @@ pub fn main(arguments: &[String]) -> u8 {
         ["fork", pool] => fork(pool),
         ["hold", pool] => hold(pool),
         ["truncated", pool] => truncated(pool),
+        #[cfg(feature = "sim")]
+        ["steps", pool, sequence, step] => match parse_number(step) {
+            Some(step) => return steps::main(pool, sequence, step),
+            None => return 2,
+        },
         ["damaged", pool, image, numbers @ ..] => {
             let numbers: Option<Vec<u64>> = numbers.iter().map(|number| parse_number(number)).collect();
             match numbers.as_deref() {

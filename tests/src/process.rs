@@ -1,9 +1,9 @@
 //! Starting probes and listening to them.
 
-use std::io::{BufRead, BufReader, Lines};
+use std::io::{BufRead, BufReader, Lines, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 /// A probe that is running; it is killed when this is dropped.
@@ -13,11 +13,20 @@ pub struct Running {
     lines: Receiver<String>,
 }
 
+/// Why a probe says nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Silence {
+    /// It has ended, or died.
+    Ended,
+    /// It is alive and has said nothing for as long as one was ready to wait.
+    Hangs,
+}
+
 /// The command that runs a probe of `program`.
 #[must_use]
 pub fn command(program: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
-    command.arg("probe").args(arguments).stdin(Stdio::null());
+    command.arg("probe").args(arguments);
     command
 }
 
@@ -27,7 +36,10 @@ pub fn command(program: &Path, arguments: &[&str]) -> Command {
 /// If it cannot be started.
 #[must_use]
 pub fn run(program: &Path, arguments: &[&str]) -> Output {
-    command(program, arguments).output().unwrap_or_else(|error| panic!("{}: {error}", program.display()))
+    command(program, arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("{}: {error}", program.display()))
 }
 
 /// What a probe said, and how it ended, as one text.
@@ -48,7 +60,7 @@ impl Running {
     /// If it cannot be started.
     #[must_use]
     pub fn start(program: &Path, arguments: &[&str]) -> Running {
-        let started = command(program, arguments).stdout(Stdio::piped()).spawn();
+        let started = command(program, arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = started.unwrap_or_else(|error| panic!("{}: {error}", program.display()));
         let (sender, lines) = mpsc::channel();
         if let Some(out) = child.stdout.take() {
@@ -57,9 +69,23 @@ impl Running {
         Running { child, lines }
     }
 
-    /// The next line the probe says; `None` if it ends or says nothing for `patience`.
-    pub fn line(&self, patience: Duration) -> Option<String> {
-        self.lines.recv_timeout(patience).ok()
+    /// The next line the probe says.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn line(&self, patience: Duration) -> Result<String, Silence> {
+        self.lines.recv_timeout(patience).map_err(|error| match error {
+            RecvTimeoutError::Timeout => Silence::Hangs,
+            RecvTimeoutError::Disconnected => Silence::Ended,
+        })
+    }
+
+    /// Says a line to the probe, which may have died.
+    pub fn tell(&mut self, line: &str) {
+        if let Some(input) = &mut self.child.stdin {
+            // A probe that has died says so by its silence.
+            drop(writeln!(input, "{line}").and_then(|()| input.flush()));
+        }
     }
 
     /// Kills the probe with SIGKILL, if it has not ended, and gives how it ended.

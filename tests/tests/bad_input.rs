@@ -273,7 +273,7 @@ fn a_killed_member_leaves_nothing_locked_and_nothing_allocated() {
     let at_start = free(&pool);
     let path = place.pool();
     let mut probe = Running::start(worker(), &["hold", &path.to_string_lossy()]);
-    assert_eq!(probe.line(PATIENCE).as_deref(), Some("ready"));
+    assert_eq!(probe.line(PATIENCE).as_deref(), Ok("ready"));
     let held = file(&pool, "/held");
     assert!(!held.try_lock(0, LockMode::Exclusive).expect("lock"), "a live member's lock was taken");
     assert_eq!(kind(held.batch()), ErrorKind::Busy);
@@ -382,9 +382,9 @@ fn flip(place: &Place, image: &Path, what: &str) {
     let probe = Running::start(worker(), &["damaged", &pool, &image, &seed_text, "0", &count_text]);
     let mut last = String::from("nothing");
     for _ in 0..2 * count {
-        let Some(line) = probe.line(PATIENCE) else {
-            panic!("the process died or hung after: {last} (seed {seed:#x}, DAXCOW_SEED replays it)");
-        };
+        let line = probe.line(PATIENCE).unwrap_or_else(|silence| {
+            panic!("the process {silence:?} after: {last} (seed {seed:#x}, DAXCOW_SEED replays it)")
+        });
         assert!(!line.starts_with("lie"), "{last}: {line} (seed {seed:#x}, DAXCOW_SEED replays it)");
         last = line;
     }
