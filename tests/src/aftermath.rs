@@ -3,7 +3,8 @@
 //! The pool is to be clean and to show the state before or after the operation that was going on, and everything that
 //! was complete. What "before or after" means depends on the operation: changes of names, commits of batches, clones of
 //! trees, snapshots and rollbacks are atomic. Plain writes are not: every byte of the file is the old or the new one, and
-//! so is its length. An append counts as complete when it has been synced.
+//! so is its length. An append counts as complete when it has been synced; on a page medium every plain write does, and
+//! until then the bytes of its file may be any (see the promises of each medium in the design).
 
 use daxcow::Pool;
 
@@ -11,28 +12,45 @@ use crate::compare;
 use crate::model::{Model, NodeId};
 use crate::op::{Op, Slot};
 
+/// What a medium promises.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Promise {
+    /// A write is durable when the call returns.
+    AtReturn,
+    /// A write is durable after the next sync; names, batches and snapshots are at return.
+    AtSync,
+}
+
 /// Judges a pool of which the first `complete` of `ops` are known to be complete; `states` are the model before the first
 /// and after each of them.
 ///
 /// # Errors
 /// What is wrong, as a sentence.
-pub fn judge(pool: &Pool, ops: &[Op], states: &[Model], complete: usize) -> Result<(), String> {
+pub fn judge(
+    pool: &Pool,
+    ops: &[Op],
+    states: &[Model],
+    complete: usize,
+    promise: Promise,
+) -> Result<(), String> {
     let report = pool.check().map_err(|error| format!("checking: {error:?}"))?;
     if !report.is_clean() || report.leaked_blocks > 0 {
         return Err(format!("check found {:?}, {} blocks leaked", report.problems, report.leaked_blocks));
     }
     let whole = |model: &Model| compare::whole(model, pool, str::to_owned);
     let Some(op) = ops.get(complete) else { return whole(&states[complete]) };
-    // An append is complete when it is synced, which is the next operation.
-    let earliest = match op {
-        Op::Sync { .. } if complete > 0 && matches!(ops[complete - 1], Op::Append { .. }) => complete - 1,
-        _ => complete,
-    };
+    let waits_for_sync = complete > 0
+        && matches!(op, Op::Sync { .. } | Op::PoolSync { .. })
+        && match promise {
+            Promise::AtReturn => matches!(ops[complete - 1], Op::Append { .. }),
+            Promise::AtSync => changed_in_pieces(&ops[complete - 1]).is_some(),
+        };
+    let earliest = if waits_for_sync { complete - 1 } else { complete };
     let (old, new) = (&states[earliest], &states[complete + 1]);
     let Err(not_new) = whole(new) else { return Ok(()) };
     let Err(not_old) = whole(old) else { return Ok(()) };
     match changed_in_pieces(&ops[earliest]).and_then(|slot| old.handle(slot)).map(|handle| handle.node) {
-        Some(node) => between(pool, old, new, node),
+        Some(node) => between(pool, old, new, node, promise),
         None => Err(format!("neither the new state ({not_new}) nor the old one ({not_old})")),
     }
 }
@@ -52,7 +70,7 @@ fn changed_in_pieces(op: &Op) -> Option<Slot> {
 }
 
 /// Whether one file is between its old and new contents, byte by byte, and everything else as before.
-fn between(pool: &Pool, old: &Model, new: &Model, node: NodeId) -> Result<(), String> {
+fn between(pool: &Pool, old: &Model, new: &Model, node: NodeId, promise: Promise) -> Result<(), String> {
     let (Some(before), Some(after)) = (old.file(node), new.file(node)) else {
         return Err("the file is neither before nor after".into());
     };
@@ -73,7 +91,7 @@ fn between(pool: &Pool, old: &Model, new: &Model, node: NodeId) -> Result<(), St
     let grown_from = usize::try_from(before.content.len()).unwrap_or(usize::MAX);
     for (index, &byte) in found.read(0, len).iter().enumerate() {
         let is_old = index < grown_from && byte == at(&old_bytes, index);
-        if !is_old && byte != at(&new_bytes, index) {
+        if promise == Promise::AtReturn && !is_old && byte != at(&new_bytes, index) {
             return Err(format!("byte {index} of {path} is {byte:#04x}, neither old nor new"));
         }
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use daxcow::{OpenOptions, Pool};
 
-use crate::aftermath;
+use crate::aftermath::{self, Promise};
 use crate::model::Model;
 use crate::op::Op;
 use crate::place::Place;
@@ -61,11 +61,12 @@ pub fn die_at(
         if death.elapsed() > BLOCKED_MAX {
             return Err(format!("the survivor was blocked for {:?}", death.elapsed()));
         }
-        aftermath::judge(&pool, ops, &states, complete)
+        aftermath::judge(&pool, ops, &states, complete, Promise::AtReturn)
             .map_err(|what| format!("seen by the survivor: {what}"))?;
         pool.close().map_err(|error| format!("closing: {error:?}"))?;
     }
-    aftermath::judge(&open()?, ops, &states, complete).map_err(|what| format!("opened anew: {what}"))?;
+    aftermath::judge(&open()?, ops, &states, complete, Promise::AtReturn)
+        .map_err(|what| format!("opened anew: {what}"))?;
     Ok(steps)
 }
 

@@ -13,7 +13,7 @@ use daxcow::sim::{Event, Recording, Replay, Unit};
 use daxcow::units::BLOCK_SIZE;
 use daxcow::{CreateOptions, OpenOptions, Pool};
 
-use crate::aftermath;
+use crate::aftermath::{self, Promise};
 use crate::model::Model;
 use crate::op::Op;
 use crate::place::Place;
@@ -30,8 +30,20 @@ pub struct Effort {
     pub singles: usize,
     /// And this many random subsets.
     pub subsets: usize,
-    /// What persists as a whole.
+    /// What persists as a whole: with pages, the pool is on an ordinary disk.
     pub unit: Unit,
+}
+
+impl Effort {
+    /// What the medium of these units promises.
+    fn promise(self) -> Promise {
+        if self.unit == Unit::Page { Promise::AtSync } else { Promise::AtReturn }
+    }
+
+    /// Where pools of such a medium are.
+    fn place(self) -> Place {
+        if self.unit == Unit::Page { Place::on_disk() } else { Place::new() }
+    }
 }
 
 impl Default for Effort {
@@ -73,7 +85,7 @@ pub fn crash_everywhere(
     rng: &mut Rng,
     tally: &mut Tally,
 ) -> Result<(), String> {
-    let place = Place::new();
+    let place = effort.place();
     let performed = perform(&place, before, ops)?;
     tally.sequences += 1;
     judge_recording(&performed, &performed.recording, effort, rng, tally)
@@ -114,7 +126,7 @@ fn judge_recording(
             let image = take(&replay, &choice);
             tally.images += 1;
             write_image(&place.pool(), &image).map_err(|error| error.to_string())?;
-            judge_image(&place.pool(), performed, point).map_err(|what| {
+            judge_image(&place.pool(), performed, point, effort.promise()).map_err(|what| {
                 let op = performed.ends.iter().filter(|&&end| end <= point).count();
                 format!(
                     "{what}\ncrash after {point} events, in operation {op} ({:?}) of {:?}, of {} undecided units {}",
@@ -213,8 +225,8 @@ fn write_image(path: &Path, image: &[u8]) -> std::io::Result<()> {
 }
 
 /// Opens an image, which recovers it, and compares it with what the model allows after a crash at `point`.
-fn judge_image(path: &Path, performed: &Performed, point: usize) -> Result<(), String> {
+fn judge_image(path: &Path, performed: &Performed, point: usize, promise: Promise) -> Result<(), String> {
     let pool = Pool::open(path, &OpenOptions::new()).map_err(|error| format!("opening: {error:?}"))?;
     let complete = performed.ends.iter().filter(|&&end| end <= point).count();
-    aftermath::judge(&pool, &performed.ops, &performed.states, complete)
+    aftermath::judge(&pool, &performed.ops, &performed.states, complete, promise)
 }

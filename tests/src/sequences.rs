@@ -31,6 +31,7 @@ pub fn before() -> Vec<Op> {
         Op::Snapshot { member: 0, name: "s".into(), paths: vec![] },
         open(3, "/new"),
         write(3, 0, 4096, 5),
+        Op::PoolSync { member: 0 },
     ]
 }
 

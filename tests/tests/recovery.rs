@@ -8,6 +8,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use daxcow::sim::Unit;
 use daxcow_tests::deaths::die_at;
 use daxcow_tests::images::{Effort, Tally, crash_everywhere};
 use daxcow_tests::op::Op;
@@ -26,6 +27,19 @@ fn every_operation_alone() {
     let mut tally = Tally::default();
     for (name, ops) in alphabet() {
         crash(name, &ops, Effort::default(), 1, &mut tally);
+    }
+    println!("{tally:?}");
+    assert!(tally.crash_points > 2 * tally.sequences, "operations without fences: {tally:?}");
+}
+
+#[test]
+fn every_operation_alone_on_a_page_medium() {
+    let effort = Effort { unit: Unit::Page, singles: 1, subsets: 1, ..Effort::default() };
+    let sync = || Op::PoolSync { member: 0 };
+    let mut tally = Tally::default();
+    for (name, ops) in alphabet() {
+        let ops: Vec<Op> = ops.into_iter().flat_map(|op| [op, sync()]).collect();
+        crash(name, &ops, effort, 2, &mut tally);
     }
     println!("{tally:?}");
     assert!(tally.crash_points > 2 * tally.sequences, "operations without fences: {tally:?}");

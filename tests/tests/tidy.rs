@@ -6,7 +6,7 @@ use std::fs;
 use daxcow_tests::source::{FORMAT_HASH_LABEL, Source, files, format_hash, root};
 
 /// The backend's modules from the bottom up; a module uses only what stands before it. Those in one group are one layer.
-const LAYERS: [&[&str]; 15] = [
+const LAYERS: [&[&str]; 16] = [
     &["error"],
     &["units"],
     &["format"],
@@ -15,6 +15,7 @@ const LAYERS: [&[&str]; 15] = [
     &["runtime"],
     &["space"],
     &["journal"],
+    &["inode"],
     &["extent_map"],
     &["iomap"],
     &["dax"],
