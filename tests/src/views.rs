@@ -1,8 +1,8 @@
-//! Reading through a view: the one place of the tests that follows a pointer into the pool.
-#![expect(
-    unsafe_code,
-    reason = "a view is a pointer into the pool, and that it stays valid is what is tested"
-)]
+//! Views and shared memory: the one place of the tests that follows pointers into the pool.
+#![expect(unsafe_code, reason = "the pool hands out pointers, and that they stay valid is what is tested")]
+
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use daxcow::View;
 
