@@ -9,7 +9,7 @@ use std::fs::File as HostFile;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use daxcow::sim::{Event, Recording, Replay, Unit};
+use daxcow::sim::{Event, Fault, Recording, Replay, Unit};
 use daxcow::units::BLOCK_SIZE;
 use daxcow::{CreateOptions, OpenOptions, Pool};
 
@@ -88,7 +88,45 @@ pub fn crash_everywhere(
     let place = effort.place();
     let performed = perform(&place, before, ops)?;
     tally.sequences += 1;
-    judge_recording(&performed, &performed.recording, effort, rng, tally)
+    judge_recording(&performed, effort, rng, tally)
+}
+
+/// Performs `before` and, recorded, `ops`; then for each flush and fence of the recording (by its line in the source) judges
+/// the images of the same run without it. Gives each such fault, and what was found wrong of it if anything was.
+///
+/// # Errors
+/// Where the sequence itself goes wrong.
+pub fn find_faults(
+    before: &[Op],
+    ops: &[Op],
+    effort: Effort,
+    rng: &mut Rng,
+    tally: &mut Tally,
+) -> Result<Vec<(String, Option<String>)>, String> {
+    let place = effort.place();
+    let performed = perform(&place, before, ops)?;
+    let mut found = Vec::new();
+    for fault in performed.recording.faults() {
+        let recording = performed.recording.with_fault(fault);
+        let forgotten = |event: &Event, site| match fault {
+            Fault::SkipFlush(line) => matches!(event, Event::Flush { .. }) && site == line,
+            Fault::SkipFence(line) => *event == Event::Fence && site == line,
+        };
+        let kept = |end: &usize| {
+            let events = performed.recording.entries()[..*end].iter();
+            events.filter(|entry| !forgotten(&entry.event, entry.site)).count()
+        };
+        let ends = performed.ends.iter().map(kept).collect();
+        let faulty =
+            Performed { ends, recording, ops: performed.ops.clone(), states: performed.states.clone() };
+        let outcome = judge_recording(&faulty, effort, rng, tally);
+        let name = match fault {
+            Fault::SkipFlush(line) => format!("flush at {line}"),
+            Fault::SkipFence(line) => format!("fence at {line}"),
+        };
+        found.push((name, outcome.err()));
+    }
+    Ok(found)
 }
 
 fn perform(place: &Place, before: &[Op], ops: &[Op]) -> Result<Performed, String> {
@@ -112,14 +150,13 @@ fn perform(place: &Place, before: &[Op], ops: &[Op]) -> Result<Performed, String
 
 fn judge_recording(
     performed: &Performed,
-    recording: &Recording,
     effort: Effort,
     rng: &mut Rng,
     tally: &mut Tally,
 ) -> Result<(), String> {
     let place = Place::new();
-    let mut replay = recording.replay(effort.unit);
-    for point in crash_points(recording) {
+    let mut replay = performed.recording.replay(effort.unit);
+    for point in crash_points(&performed.recording) {
         replay.advance_to(point);
         tally.crash_points += 1;
         for choice in choices(replay.undecided(), effort, rng) {

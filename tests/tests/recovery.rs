@@ -5,12 +5,13 @@
 //! go on; `DAXCOW_DEATHS` how many deaths each sequence gets.
 #![cfg(feature = "sim")]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use daxcow::sim::Unit;
 use daxcow_tests::deaths::die_at;
-use daxcow_tests::images::{Effort, Tally, crash_everywhere};
+use daxcow_tests::images::{Effort, Tally, crash_everywhere, find_faults};
 use daxcow_tests::op::Op;
 use daxcow_tests::rng::{Rng, number_from_env, seed_from_env};
 use daxcow_tests::sequences::{alphabet, before};
@@ -43,6 +44,28 @@ fn every_operation_alone_on_a_page_medium() {
     }
     println!("{tally:?}");
     assert!(tally.crash_points > 2 * tally.sequences, "operations without fences: {tally:?}");
+}
+
+/// The crash images can fail: a run without one of its flushes or fences must be noticed by some sequence.
+#[test]
+fn forgotten_flushes_and_fences_are_noticed() {
+    let effort = Effort { exhaustive_units_max: 1, singles: 1, subsets: 1, ..Effort::default() };
+    let mut tally = Tally::default();
+    let mut noticed: BTreeMap<String, Option<String>> = BTreeMap::new();
+    let sequences = alphabet();
+    let chosen = ["append", "batch on a shared file", "rename over", "snapshot", "write unaligned, shared"];
+    for (name, ops) in sequences.iter().filter(|(name, _)| chosen.contains(name)) {
+        let found = find_faults(&before(), ops, effort, &mut Rng::new(3), &mut tally);
+        for (fault, what) in found.unwrap_or_else(|what| panic!("{name}: {what}")) {
+            let seen = noticed.entry(fault).or_default();
+            *seen = seen.take().or(what.map(|what| format!("{name}: {what}")));
+        }
+    }
+    let unnoticed: Vec<&String> =
+        noticed.iter().filter(|(_, what)| what.is_none()).map(|(fault, _)| fault).collect();
+    println!("{tally:?}, {} faults, unnoticed: {unnoticed:#?}", noticed.len());
+    assert!(noticed.len() >= 10, "only {} faults were tried", noticed.len());
+    assert!(2 * unnoticed.len() <= noticed.len(), "most faults go unnoticed: {unnoticed:#?}");
 }
 
 #[test]
