@@ -1,6 +1,8 @@
 //! The agreed public API without its bodies: replaced as the layers land.
 #![allow(missing_docs, clippy::allow_attributes_without_reason, unused_variables)]
+use crate::pmem::medium::{Dax, Durability, FlushMode};
 use crate::error::{Error, ErrorKind, Result};
+use crate::pmem::medium::{Dax, Durability, FlushMode};
 use std::ffi::OsString;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -9,42 +11,6 @@ use std::time::SystemTime;
 
 fn unbuilt<T>() -> Result<T> {
     Err(Error::new(ErrorKind::Io, "not built yet"))
-}
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Dax {
-    Always,
-    #[default]
-    Auto,
-    Never,
-}
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum FlushMode {
-    #[default]
-    On,
-    Off,
-}
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Medium {
-    FsDax,
-    DevDax,
-    PageCache,
-    Volatile,
-}
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Granularity {
-    Byte,
-    CacheLine,
-    Page,
-}
-#[derive(Clone, Debug)]
-pub struct Durability {
-    pub medium: Medium,
-    pub granularity: Granularity,
-    pub map_sync: bool,
-    pub flush: FlushMode,
-    pub survives_process_death: bool,
-    pub survives_power_loss: bool,
-    pub description: String,
 }
 #[derive(Clone, Debug, Default)]
 pub struct CreateOptions {}

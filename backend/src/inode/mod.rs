@@ -31,7 +31,7 @@ impl Inode {
         let _held = store.runtime.lock(runtime::at::WIPE)?;
         let epoch = field(self.place, at::EPOCH);
         if region.load(epoch)? != store.runtime.epoch {
-            region.zero_volatile(epoch.add(8), INODE_SIZE - at::EPOCH - 8)?;
+            store.runtime.zero_volatile(epoch.add(8), INODE_SIZE - at::EPOCH - 8)?;
             region.store_u64(epoch, store.runtime.epoch)?;
         }
         Ok(())

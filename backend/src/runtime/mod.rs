@@ -82,6 +82,12 @@ impl Runtime {
         }
     }
 
+    /// Fills volatile words with zeros, visible to all members when it returns and never waited for on the medium.
+    pub(crate) fn zero_volatile(&self, at: PoolOffset, len: u64) -> Result<()> {
+        let zeroed = self.region.zero(at, len)?;
+        self.region.fence(self.region.flush_data(zeroed)).map(|_| ())
+    }
+
     /// Says what is to be done for a dead member; once, by whoever assembles the pool.
     pub(crate) fn set_recoverer(&self, recoverer: Recoverer) {
         if self.recoverer.set(recoverer).is_err() {

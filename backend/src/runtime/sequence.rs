@@ -23,7 +23,7 @@ impl Runtime {
         let place = field(inode, at::SEQUENCE);
         let odd = self.region.load(place)? | 1;
         self.region.store_u64(place, odd)?;
-        self.region.fence_volatile();
+        self.region.fence_acquire();
         Ok(Change { runtime: self, place, odd })
     }
 
@@ -35,14 +35,14 @@ impl Runtime {
 
     /// Whether nothing has changed since the counter was `sequence`.
     pub(crate) fn unchanged_since(&self, inode: PoolOffset, sequence: u64) -> Result<bool> {
-        self.region.fence_volatile();
+        self.region.fence_acquire();
         Ok(self.region.load(field(inode, at::SEQUENCE))? == sequence)
     }
 }
 
 impl Drop for Change<'_> {
     fn drop(&mut self) {
-        self.runtime.region.fence_volatile();
+        self.runtime.region.fence_acquire();
         if let Err(error) = self.runtime.region.store_u64(self.place, self.odd.wrapping_add(1)) {
             tracing::error!(%error, "a sequence counter could not be raised");
         }

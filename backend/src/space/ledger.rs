@@ -185,7 +185,7 @@ impl Space {
     fn ledger_block(&self) -> Result<BlockNumber> {
         let mut reservation = self.reserve(1, Purpose::Release)?;
         let block = self.allocate_one(&mut reservation)?;
-        self.runtime.region.zero_volatile(block.offset(), BLOCK_BYTES as u64)?;
+        self.runtime.zero_volatile(block.offset(), BLOCK_BYTES as u64)?;
         Ok(block)
     }
 }

@@ -1,0 +1,69 @@
+#![expect(unsafe_code, reason = "fstatfs and fallocate")]
+//! What the host knows about a file, and its space.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+
+/// Which file it is: two paths or descriptors of one file have equal identities.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub(crate) struct Identity {
+    /// The device that holds the inode.
+    pub(crate) device: u64,
+    /// The inode.
+    pub(crate) inode: u64,
+    /// The device that a device node stands for; 0 for regular files.
+    pub(crate) node: u64,
+}
+
+/// The identity of an open file.
+pub(crate) fn identity(file: &File) -> io::Result<Identity> {
+    let metadata = file.metadata()?;
+    Ok(Identity { device: metadata.dev(), inode: metadata.ino(), node: metadata.rdev() })
+}
+
+/// The magic number of the file system a file lies on.
+pub(crate) fn file_system_magic(file: &File) -> io::Result<u64> {
+    let mut answer = std::mem::MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: the descriptor is open and `answer` has room for the struct.
+    if unsafe { libc::fstatfs(file.as_raw_fd(), answer.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call succeeded, so it filled the struct.
+    let answer = unsafe { answer.assume_init() };
+    // The field is signed or not, and 32 or 64 bits wide, by architecture; the numbers have 32 bits.
+    #[expect(clippy::cast_sign_loss, reason = "magic numbers are 32 bits")]
+    Ok(answer.f_type as u64 & 0xffff_ffff)
+}
+
+/// Gives `[offset, offset + len)` of a file real space, growing it if need be.
+pub(crate) fn allocate(file: &File, offset: u64, len: u64) -> io::Result<()> {
+    fallocate(file, 0, offset, len)
+}
+
+/// Gives the space of `[offset, offset + len)` back to the host; it reads as zeros afterwards and the size stays.
+/// `Ok(false)` where the host cannot.
+pub(crate) fn punch_hole(file: &File, offset: u64, len: u64) -> io::Result<bool> {
+    match fallocate(file, libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE, offset, len) {
+        Ok(()) => Ok(true),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENODEV)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn fallocate(file: &File, mode: libc::c_int, offset: u64, len: u64) -> io::Result<()> {
+    let too_large = |_| io::Error::from_raw_os_error(libc::EFBIG);
+    let offset = libc::off_t::try_from(offset).map_err(too_large)?;
+    let len = libc::off_t::try_from(len).map_err(too_large)?;
+    loop {
+        // SAFETY: the descriptor is open; the call touches no memory of ours.
+        if unsafe { libc::fallocate(file.as_raw_fd(), mode, offset, len) } == 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}

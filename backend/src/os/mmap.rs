@@ -1,0 +1,166 @@
+#![expect(unsafe_code, reason = "mmap, munmap, madvise and msync")]
+//! A reserved stretch of address space and what is mapped into it.
+//!
+//! The reservation keeps one base address while a file grows into it. In a forked child the whole stretch becomes
+//! inaccessible memory, so that nothing else can move in and every access faults.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::ptr::NonNull;
+
+use super::fork;
+use super::registry::Row;
+
+const ALIGNMENT: usize = 2 << 20;
+const RESERVE: libc::c_int = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+
+/// How a file is mapped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Mapping {
+    /// Shared, and `MAP_SYNC`: refused by the kernel wherever a flushed store is not durable.
+    SharedSync,
+    /// Shared.
+    Shared,
+    /// Shared, without the right to store.
+    SharedReadOnly,
+    /// Copied on the first store to a page; stores stay in this process.
+    Private,
+}
+
+/// Address space of ours, aligned to 2 MiB, unmapped on drop.
+pub(crate) struct Reservation {
+    base: NonNull<u8>,
+    len: usize,
+    in_child: Option<Row<3>>,
+}
+
+// SAFETY: the reservation is address space, which belongs to the process; the methods are system calls on it.
+unsafe impl Send for Reservation {}
+// SAFETY: as above; no method changes the struct.
+unsafe impl Sync for Reservation {}
+
+impl Reservation {
+    /// Reserves `len` bytes, halving down to `at_least` while the address space is refused.
+    pub(crate) fn new(len: usize, at_least: usize) -> io::Result<Reservation> {
+        let mut wanted = len.next_multiple_of(ALIGNMENT);
+        let at_least = at_least.next_multiple_of(ALIGNMENT);
+        loop {
+            match reserve(wanted) {
+                Ok(reservation) => return Ok(reservation),
+                Err(error) if wanted <= at_least => return Err(error),
+                Err(_) => wanted = (wanted / 2).next_multiple_of(ALIGNMENT).max(at_least),
+            }
+        }
+    }
+
+    /// Its first byte.
+    pub(crate) fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+
+    /// Its size in bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Maps `[offset, offset + len)` of `file` at `offset` of the reservation. Both are multiples of the page size.
+    pub(crate) fn map(&self, file: &File, offset: usize, len: usize, how: Mapping) -> io::Result<()> {
+        let place = self.place(offset, len)?;
+        let (protection, flags) = match how {
+            Mapping::SharedSync => {
+                (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED_VALIDATE | libc::MAP_SYNC)
+            }
+            Mapping::Shared => (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED),
+            Mapping::SharedReadOnly => (libc::PROT_READ, libc::MAP_SHARED),
+            Mapping::Private => (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_NORESERVE),
+        };
+        let file_offset = libc::off_t::try_from(offset).map_err(|_| invalid("file offset"))?;
+        // SAFETY: `place` checked that the range lies in this reservation, so MAP_FIXED replaces only memory of ours.
+        let mapped = unsafe {
+            libc::mmap(place, len, protection, flags | libc::MAP_FIXED, file.as_raw_fd(), file_offset)
+        };
+        if mapped == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        // A child must not have it; its absence is made up for by the action in the child.
+        self.advise(offset, len, libc::MADV_DONTFORK)
+    }
+
+    /// Tells the kernel how `[offset, offset + len)` will be used: one of the `MADV_` hints that keep contents.
+    pub(crate) fn advise(&self, offset: usize, len: usize, advice: libc::c_int) -> io::Result<()> {
+        let place = self.place(offset, len)?;
+        // SAFETY: the range lies in this reservation, and no advice used by the crate takes contents away.
+        match unsafe { libc::madvise(place, len, advice) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// Writes the pages of `[offset, offset + len)` back to the file and waits. `offset` is a multiple of the page size.
+    pub(crate) fn sync(&self, offset: usize, len: usize) -> io::Result<()> {
+        let place = self.place(offset, len)?;
+        // SAFETY: the range lies in this reservation; msync changes no memory.
+        match unsafe { libc::msync(place, len, libc::MS_SYNC) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    fn place(&self, offset: usize, len: usize) -> io::Result<*mut libc::c_void> {
+        if offset > self.len || len > self.len - offset {
+            return Err(invalid("range outside the reservation"));
+        }
+        // SAFETY: `offset <= self.len`, and the reservation of `self.len` bytes is one allocation.
+        Ok(unsafe { self.base.as_ptr().add(offset) }.cast())
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let section = fork::unforked();
+        self.in_child = None;
+        // SAFETY: the range was reserved by `reserve` (in a child: by `seal`), is unmapped nowhere else, and whoever
+        // holds pointers into it holds the owner of the reservation.
+        let answer = unsafe { libc::munmap(self.base.as_ptr().cast(), self.len) };
+        drop(section);
+        debug_assert_eq!(answer, 0, "munmap of a reservation");
+    }
+}
+
+fn invalid(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, what)
+}
+
+fn reserve(len: usize) -> io::Result<Reservation> {
+    let padded = len.checked_add(ALIGNMENT).ok_or_else(|| invalid("reservation too long"))?;
+    let section = fork::unforked();
+    // SAFETY: no address is given, so the kernel picks one that is free.
+    let start = unsafe { libc::mmap(std::ptr::null_mut(), padded, libc::PROT_NONE, RESERVE, -1, 0) };
+    if start == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    let start = start as usize;
+    let base = start.next_multiple_of(ALIGNMENT);
+    unmap_edge(start, base - start);
+    unmap_edge(base + len, start + padded - (base + len));
+    let Some(pointer) = NonNull::new(base as *mut u8) else {
+        return Err(invalid("mapped at address 0"));
+    };
+    Ok(Reservation { base: pointer, len, in_child: Some(section.in_child(seal, base, len)) })
+}
+
+fn unmap_edge(start: usize, len: usize) {
+    if len > 0 {
+        // SAFETY: only called by `reserve` with the parts of its fresh mapping before and after the reservation.
+        let answer = unsafe { libc::munmap(start as *mut libc::c_void, len) };
+        debug_assert_eq!(answer, 0, "munmap of a reservation's edge");
+    }
+}
+
+/// In a forked child: nothing else may move into the address space, and every access must fault.
+fn seal(base: usize, len: usize) {
+    // SAFETY: the range is a reservation of the parent, inherited by this child, in which nobody may use its contents.
+    // A failure leaves what MADV_DONTFORK left, which faults as well.
+    unsafe { libc::mmap(base as *mut libc::c_void, len, libc::PROT_NONE, RESERVE | libc::MAP_FIXED, -1, 0) };
+}

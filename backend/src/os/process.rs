@@ -1,0 +1,56 @@
+#![expect(unsafe_code, reason = "clock_gettime")]
+//! What there is to know about processes: this boot, names, states, and a clock that all processes share.
+
+use std::fs;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// The random number of this boot of the machine.
+pub(crate) fn boot_id() -> Result<[u8; 16]> {
+    const PATH: &str = "/proc/sys/kernel/random/boot_id";
+    let text = fs::read_to_string(PATH).map_err(|error| Error::os("read", error).at(PATH))?;
+    parse_uuid(text.trim())
+        .ok_or_else(|| Error::new(ErrorKind::Io, format!("{PATH}: expected a UUID, found {:?}", text.trim())))
+}
+
+fn parse_uuid(text: &str) -> Option<[u8; 16]> {
+    let digits: String = text.chars().filter(|&c| c != '-').collect();
+    if digits.len() != 32 || !digits.is_ascii() {
+        return None;
+    }
+    let mut id = [0; 16];
+    for (index, byte) in id.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&digits[2 * index..2 * index + 2], 16).ok()?;
+    }
+    Some(id)
+}
+
+/// The id of this process, as its own PID namespace counts.
+pub(crate) fn pid() -> u32 {
+    std::process::id()
+}
+
+/// The name of this process, at most 15 bytes; "?" where /proc is not mounted.
+pub(crate) fn name() -> String {
+    match fs::read("/proc/self/comm") {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).trim_end().to_owned(),
+        Err(_) => "?".to_owned(),
+    }
+}
+
+/// Whether process `pid` is stopped (SIGSTOP, a debugger). False if there is no such process.
+pub(crate) fn is_stopped(pid: u32) -> bool {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    // The name stands in parentheses and may hold anything, parentheses too; the state follows the last one.
+    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    matches!(state, Some('T' | 't'))
+}
+
+/// Nanoseconds of the monotonic clock, the same for all processes of this boot.
+pub(crate) fn monotonic_ns() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is a valid timespec for the call to fill; this clock always exists.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    seconds * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
+}

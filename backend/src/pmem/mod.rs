@@ -1,0 +1,40 @@
+//! The only code that touches pool memory: mapping, loads, stores, flushes and fences.
+//!
+//! ```text
+//!   write / zero / copy / publish            flush             fence
+//!        ----------------------> Stored ------------> Flushed ------> Durable ---> publish(.., &durable)
+//! ```
+//!
+//! | module | what |
+//! |---|---|
+//! | `medium` | what kind of storage a file is, and what survives what on it |
+//! | `region` | the mapped pool: mapping, growing, range checks, what a fault becomes |
+//! | `access` | copies between pool and caller, and within the pool |
+//! | `words` | aligned words: tree entries, locks, counts, futexes |
+//! | `persist` | the order of things: `Stored`, `Flushed`, `Durable` |
+//! | `view` | pointers that leave, and what happens to them when memory is lost |
+//! | `sim` | with the feature of that name, a recorder of all that happens to the medium |
+//! | `arch` | the routines in assembler, and a portable path |
+//!
+//! Invariants: every access is range-checked against what is mapped; no reference to pool memory exists anywhere; lost
+//! memory is an error, never a signal, except under a pointer that left, where it is a failed [`view`].
+
+mod access;
+mod arch;
+pub(crate) mod medium;
+mod persist;
+mod region;
+#[cfg(feature = "sim")]
+pub mod sim;
+#[cfg(not(feature = "sim"))]
+#[path = "unrecorded.rs"]
+mod sim;
+mod view;
+mod words;
+
+pub(crate) use persist::{Durable, Flushed, Stored};
+pub(crate) use region::{Access, MapOptions, Region};
+pub(crate) use view::ViewGuard;
+
+#[cfg(test)]
+mod tests;

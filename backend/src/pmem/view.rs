@@ -1,0 +1,116 @@
+#![expect(unsafe_code, reason = "a page of zeros under a pointer that left")]
+//! Pointers that leave: memory lost under one becomes zeros, and the view failed.
+//!
+//! Code that reads through a raw pointer cannot be told of an error, and must not end with a signal. The handler puts
+//! zeros of this process's own under the pointer; whoever gave it out finds [`ViewGuard::failed`] and says so.
+//!
+//! The zeros stand in for the pool's memory in this process from then on, so the region's own bulk loads must not take
+//! them for contents: after loading they ask [`Region::intact`]. Stores fault, since the zeros are read-only. Words are
+//! not checked: views cover file data, and words live in metadata.
+
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+use super::region::{Intent, Region, bytes};
+use crate::error::Result;
+use crate::os::fault::{self, Fault};
+use crate::units::PoolOffset;
+
+/// What is replaced at once: a page, or a huge page where the mapping consists of nothing smaller (dax devices).
+const UNITS: [usize; 2] = [4096, 2 << 20];
+
+/// Whether any memory of this process was ever replaced by zeros.
+static REPLACED: AtomicBool = AtomicBool::new(false);
+/// The address ranges of failed views that were dropped, until their region is.
+static FAILED: Mutex<Vec<(usize, usize)>> = Mutex::new(Vec::new());
+
+/// A stretch of the pool that a pointer was given out for.
+pub(crate) struct ViewGuard {
+    pointer: NonNull<u8>,
+    len: usize,
+    watch: fault::Watch,
+}
+
+// SAFETY: the guard itself never uses the pointer; whoever it was given to does.
+unsafe impl Send for ViewGuard {}
+// SAFETY: as above.
+unsafe impl Sync for ViewGuard {}
+
+impl Region {
+    /// Gives out a pointer to `[at, at + len)`, for loads. It must not be used after the guard or the region is dropped.
+    pub(crate) fn register_view(&self, at: PoolOffset, len: u64) -> Result<ViewGuard> {
+        self.check_fork()?;
+        let pointer = self.pointer(at, len)?;
+        self.intact(at, len)?;
+        Ok(ViewGuard {
+            pointer,
+            len: bytes(len),
+            watch: fault::watch(pointer, bytes(len), Some(on_fault), 0),
+        })
+    }
+
+    /// Whether what was loaded from `[at, at + len)` came from the pool, rather than from zeros that replaced it.
+    #[inline]
+    pub(super) fn intact(&self, at: PoolOffset, len: u64) -> Result<()> {
+        if REPLACED.load(Ordering::Acquire) { self.search_replaced(at, len) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn search_replaced(&self, at: PoolOffset, len: u64) -> Result<()> {
+        let start = self.address(at).as_ptr() as usize;
+        let replaced = fault::is_marked(start, bytes(len))
+            || FAILED.lock().iter().any(|&(first, end)| first < start + bytes(len) && start < end);
+        if replaced { Err(self.lost(super::arch::Lost, at, len, Intent::Load)) } else { Ok(()) }
+    }
+}
+
+/// Forgets the failed views in an address range that is about to be unmapped.
+pub(super) fn forget(start: usize, len: usize) {
+    FAILED.lock().retain(|&(first, end)| end <= start || start + len <= first);
+}
+
+impl ViewGuard {
+    /// The first byte.
+    pub(crate) fn pointer(&self) -> NonNull<u8> {
+        self.pointer
+    }
+
+    /// Bytes in the view.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether memory under the view was lost since it was made: bytes read through the pointer may be zeros.
+    pub(crate) fn failed(&self) -> bool {
+        self.watch.mark() != 0
+    }
+}
+
+impl Drop for ViewGuard {
+    fn drop(&mut self) {
+        let unit = self.watch.mark();
+        if unit != 0 {
+            let start = self.pointer.as_ptr() as usize;
+            FAILED.lock().push((start / unit * unit, (start + self.len).next_multiple_of(unit)));
+        }
+    }
+}
+
+/// Replaces the lost page of a view. The mark becomes the largest unit that was replaced.
+fn on_fault(fault: &Fault, _: usize, mark: &AtomicUsize) -> bool {
+    if fault.signal != libc::SIGBUS || fault.write {
+        return false;
+    }
+    // Noted before the zeros can be seen, so that whoever loads them finds the note afterwards.
+    REPLACED.store(true, Ordering::SeqCst);
+    UNITS.into_iter().any(|unit| {
+        mark.fetch_max(unit, Ordering::SeqCst);
+        let start = (fault.address / unit * unit) as *mut libc::c_void;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
+        // SAFETY: the unit lies in the pool's mapping, which is aligned to the largest one, and its contents are lost.
+        let mapped = unsafe { libc::mmap(start, unit, libc::PROT_READ, flags, -1, 0) };
+        mapped != libc::MAP_FAILED
+    })
+}
