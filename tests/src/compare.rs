@@ -76,10 +76,12 @@ fn data_is_right(content: &Content, from: u64, place: Option<u64>) -> bool {
 /// Whether `place` may be the first hole at or after `from`: all blocks before it may be data, and it reads as zeros
 /// to the end of its block or is the end of the file.
 fn hole_is_right(content: &Content, from: u64, place: u64) -> bool {
+    if from >= content.len() {
+        return place == content.len() || place == from;
+    }
     if place >= content.len() {
         let last = content.len().div_ceil(BLOCK_SIZE);
-        return place == content.len().max(from)
-            && (from / BLOCK_SIZE..last).all(|block| content.may_be_data(block));
+        return place == content.len() && (from / BLOCK_SIZE..last).all(|block| content.may_be_data(block));
     }
     let block = place / BLOCK_SIZE;
     place >= from

@@ -179,6 +179,9 @@ impl Content {
     /// Whether all bytes of the range are zeros.
     #[must_use]
     pub fn is_zero(&self, from: u64, to: u64) -> bool {
+        if from >= to {
+            return true;
+        }
         let stop = to.div_ceil(BLOCK_SIZE);
         self.blocks.range(from / BLOCK_SIZE..stop).all(|(&block, bytes)| {
             let base = block * BLOCK_SIZE;

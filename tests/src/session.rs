@@ -111,7 +111,7 @@ impl Session {
             return Ok(());
         }
         let performed = catch_unwind(AssertUnwindSafe(|| self.perform(op)));
-        let found = performed.map_err(|_| Mismatch("panicked".into()))?.map_err(Mismatch)?;
+        let found = performed.map_err(|panic| Mismatch(panic_text(&*panic)))?.map_err(Mismatch)?;
         if let Err(kind) = &found
             && self.may_refuse(op, *kind)
         {
@@ -366,6 +366,12 @@ impl Session {
         self.model = Model::default();
         if self.setup.base.is_empty() { Ok(()) } else { pool.remove_dir(&self.setup.base) }
     }
+}
+
+/// What a panic said.
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    format!("panicked: {}", text.unwrap_or("without words"))
 }
 
 fn options(how: OpenHow) -> FileOptions {

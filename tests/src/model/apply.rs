@@ -88,7 +88,8 @@ impl Model {
         unique.sort_unstable();
         unique.dedup();
         let first = slots.first().and_then(|slot| self.handles.get(slot)).map(|handle| handle.member);
-        unique.len() == slots.len()
+        !slots.is_empty()
+            && unique.len() == slots.len()
             && slots.iter().all(|slot| {
                 let handle = self.handles.get(slot);
                 handle.is_some_and(|handle| handle.batch.is_some() && Some(handle.member) == first)

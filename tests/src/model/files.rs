@@ -115,7 +115,7 @@ impl Model {
     }
 
     /// What the batch of a slot shows.
-    pub(super) fn batch_mut(&mut self, slot: Slot) -> &mut Content {
+    pub(crate) fn batch_mut(&mut self, slot: Slot) -> &mut Content {
         match self.batch_slot(slot) {
             Some(content) => content,
             None => panic!("slot {slot} has no batch"),
