@@ -3,7 +3,9 @@
 pub mod error;
 mod extent_map;
 mod format;
+mod dax;
 mod inode;
+mod iomap;
 mod journal;
 mod os;
 mod pmem;

@@ -1,6 +1,5 @@
 //! The agreed public API without its bodies: replaced as the layers land.
 #![allow(missing_docs, clippy::allow_attributes_without_reason, unused_variables)]
-use crate::pmem::medium::{Dax, Durability, FlushMode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pmem::medium::{Dax, Durability, FlushMode};
 use std::ffi::OsString;

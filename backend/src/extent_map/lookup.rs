@@ -71,13 +71,21 @@ impl Tree {
         }
         if place.level == 0 {
             let Entry { block, unwritten } = place.entry;
-            return Ok(Found { mapped: Some(Mapped { block, unwritten, exclusive: place.exclusive }), blocks: 1 });
+            return Ok(Found {
+                mapped: Some(Mapped { block, unwritten, exclusive: place.exclusive }),
+                blocks: 1,
+            });
         }
         place.run(space, limit)
     }
 
     /// The first place at or after `from` where something is mapped, and what; nothing beyond `end`.
-    pub(crate) fn next_mapped(&self, space: &Space, from: FileBlock, end: FileBlock) -> Result<Option<(FileBlock, Found)>> {
+    pub(crate) fn next_mapped(
+        &self,
+        space: &Space,
+        from: FileBlock,
+        end: FileBlock,
+    ) -> Result<Option<(FileBlock, Found)>> {
         let mut at = from;
         while at.0 < end.0.min(self.span()) {
             let found = self.find(space, at, end.0 - at.0, false)?;
@@ -122,7 +130,9 @@ impl Place {
             }
             None => {
                 let mut next = slot + 1;
-                while next < NODE_ENTRIES && load_entry(space, self.entry.block, self.level - 1, next)?.is_none() {
+                while next < NODE_ENTRIES
+                    && load_entry(space, self.entry.block, self.level - 1, next)?.is_none()
+                {
                     next += 1;
                 }
                 Ok(Err((next - slot) * child_span - within))
@@ -157,6 +167,12 @@ impl Place {
 pub(super) fn load_entry(space: &Space, node: BlockNumber, level: u8, slot: u64) -> Result<Option<Entry>> {
     let place = node.offset().add(slot * 8);
     let word = space.runtime.region.load(place)?;
-    Entry::decode(word, level, slot)
-        .map_err(|_| Error::corrupt("map entry", place, format_args!("a checked word of level {level}"), format_args!("{word:#018x}")))
+    Entry::decode(word, level, slot).map_err(|_| {
+        Error::corrupt(
+            "map entry",
+            place,
+            format_args!("a checked word of level {level}"),
+            format_args!("{word:#018x}"),
+        )
+    })
 }

@@ -8,12 +8,14 @@
 //! | module | what |
 //! |---|---|
 //! | [`lookup`] | what lies at a file block, and for how many blocks |
+//! | `commit` | making a staged change real |
 //! | [`stage`] | building a change beside the tree: shadow nodes, and the few words whose publish makes it real |
 //!
 //! A tree is *exclusive* along a path where every reference count from the root down is 1; there words are changed in
 //! place. Everything below a shared node is shared, and is copied before it changes. Whatever a word says is checked
 //! before it is used; the tree's height bounds every descent.
 
+mod commit;
 pub(crate) mod lookup;
 pub(crate) mod stage;
 

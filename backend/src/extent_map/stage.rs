@@ -58,8 +58,8 @@ pub(crate) struct Staged {
     pub(crate) flushed: Flushed,
     /// What nobody refers to any more once the records are durable.
     pub(crate) dropped: Vec<Reference>,
-    fresh: Vec<BlockNumber>,
-    raised: Vec<Reference>,
+    pub(super) fresh: Vec<BlockNumber>,
+    pub(super) raised: Vec<Reference>,
 }
 
 impl Staged {
@@ -72,7 +72,13 @@ impl Staged {
 
 /// Stages `changes`, sorted and disjoint, in `tree`, whose inode is locked. At most `records_max` records come out:
 /// where there would be more, nodes are shadowed up to where there are fewer, in the extreme one at the root.
-pub(crate) fn stage(space: &Space, tree: &Tree, changes: &[Change], records_max: usize, purpose: Purpose) -> Result<Staged> {
+pub(crate) fn stage(
+    space: &Space,
+    tree: &Tree,
+    changes: &[Change],
+    records_max: usize,
+    purpose: Purpose,
+) -> Result<Staged> {
     debug_assert!(changes.windows(2).all(|pair| pair[0].end() <= pair[1].start.0));
     let height = height_for(tree, changes)?;
     // What lies beyond the tree is a hole already.
@@ -81,7 +87,13 @@ pub(crate) fn stage(space: &Space, tree: &Tree, changes: &[Change], records_max:
     let mut shadow_to = first_shadow_level(&clipped, records_max, height);
     loop {
         let reservation = space.reserve(nodes_at_most(&clipped, height), purpose)?;
-        let empty = Staged { records: vec![], flushed: Flushed::none(), dropped: vec![], fresh: vec![], raised: vec![] };
+        let empty = Staged {
+            records: vec![],
+            flushed: Flushed::none(),
+            dropped: vec![],
+            fresh: vec![],
+            raised: vec![],
+        };
         let mut stager = Stager { space, reservation, shadow_to, staged: empty };
         if let Err(error) = stager.root(tree, height, &clipped) {
             stager.staged.cancel(space)?;
@@ -97,11 +109,15 @@ pub(crate) fn stage(space: &Space, tree: &Tree, changes: &[Change], records_max:
 
 /// The height the tree needs so that everything mapped fits.
 fn height_for(tree: &Tree, changes: &[Change]) -> Result<u8> {
-    let end = changes.iter().filter(|change| change.content != Content::Hole).map(Change::end).max().unwrap_or(0);
+    let end =
+        changes.iter().filter(|change| change.content != Content::Hole).map(Change::end).max().unwrap_or(0);
     let mut height = tree.root.map_or(0, |root| root.height);
     while span(height) < end {
         if height == HEIGHT_MAX {
-            return Err(Error::new(ErrorKind::TooLarge, format!("file block {end} is beyond the largest file")));
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                format!("file block {end} is beyond the largest file"),
+            ));
         }
         height += 1;
     }
@@ -140,7 +156,8 @@ fn nodes_at_most(changes: &[Change], height: u8) -> u64 {
         for change in changes {
             let (first, end) = (change.start.0 / span(level), (change.end() - 1) / span(level));
             // Only the edges of a hole need nodes.
-            let touched = if change.content == Content::Hole { (end - first + 1).min(2) } else { end - first + 1 };
+            let touched =
+                if change.content == Content::Hole { (end - first + 1).min(2) } else { end - first + 1 };
             nodes += touched - u64::from(last == Some(first));
             last = Some(end);
         }
@@ -193,7 +210,14 @@ impl Stager<'_> {
 
     /// Applies `changes`, all within this place's span, to what stands at `base` and `level`. `own` says that the
     /// reference to it is this file's alone.
-    fn apply(&mut self, old: Option<Entry>, level: u8, base: u64, own: bool, changes: &[Change]) -> Result<Outcome> {
+    fn apply(
+        &mut self,
+        old: Option<Entry>,
+        level: u8,
+        base: u64,
+        own: bool,
+        changes: &[Change],
+    ) -> Result<Outcome> {
         let Some(first) = changes.first() else { return Ok(Outcome::Kept) };
         if first.covers(base, span(level))
             && let Some(new) = whole(first, level, base)
@@ -264,7 +288,9 @@ impl Stager<'_> {
         let mut kept = entries;
         for (slot, child_base, below) in children(changes, level, base) {
             let index = index_of(slot);
-            if let Outcome::Replaced(entry) = self.apply(entries[index], level - 1, child_base, exclusive, &below)? {
+            if let Outcome::Replaced(entry) =
+                self.apply(entries[index], level - 1, child_base, exclusive, &below)?
+            {
                 entries[index] = entry;
                 kept[index] = None;
             }
@@ -276,7 +302,8 @@ impl Stager<'_> {
             }
         }
         if let (Some(entry), true) = (old, own) {
-            let gone = if exclusive { Reference::shallow(entry.block) } else { Reference::deep(entry.block, level) };
+            let gone =
+                if exclusive { Reference::shallow(entry.block) } else { Reference::deep(entry.block, level) };
             self.staged.dropped.push(gone);
         }
         if entries.iter().all(Option::is_none) {
@@ -350,7 +377,9 @@ fn children(changes: &[Change], level: u8, base: u64) -> Vec<(u64, u64, Vec<Chan
 fn clip(change: &Change, start: u64, end: u64) -> Change {
     let (from, to) = (change.start.0.max(start), change.end().min(end));
     let content = match change.content {
-        Content::Blocks { first, unwritten } => Content::Blocks { first: first.add(from - change.start.0), unwritten },
+        Content::Blocks { first, unwritten } => {
+            Content::Blocks { first: first.add(from - change.start.0), unwritten }
+        }
         other => other,
     };
     Change { start: FileBlock(from), blocks: to - from, content }

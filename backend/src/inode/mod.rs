@@ -1,4 +1,14 @@
-//! One inode: its durable words, and its volatile words brought up to the pool's epoch.
+//! Inodes: their words, the table they lie in, and which of them are open.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`table`] | finding, making and freeing inodes |
+//! | [`open`] | open inodes and the marks that keep them alive |
+//! | [`advisory`] | numbered locks and shared memory of an open inode, for databases |
+
+pub(crate) mod advisory;
+pub(crate) mod open;
+pub(crate) mod table;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::inode::{self, Birth, DURABLE_BYTES, INODE_SIZE, Kind, KindWord, at, field};
@@ -104,4 +114,10 @@ pub(crate) fn now_ns() -> u64 {
     std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// The storage below the files of an open pool, and the inodes this process has open in it.
+pub(crate) struct Core {
+    pub(crate) store: Store,
+    pub(crate) open: open::OpenInodes,
 }

@@ -22,7 +22,7 @@ use crate::pmem::{Durable, Flushed, Region};
 use crate::runtime::Runtime;
 use crate::units::{BLOCK_BYTES, PoolOffset};
 
-pub(crate) use store::Store;
+pub(crate) use store::{Settings, Store};
 
 /// This member's lanes.
 pub(crate) struct Journal {

@@ -93,7 +93,10 @@ impl Runtime {
                 }
                 if waited > DRAIN_PATIENCE {
                     let who = self.describe(member);
-                    return Err(Error::new(ErrorKind::Busy, format!("an operation of {who} has been in flight for {waited:?}")));
+                    return Err(Error::new(
+                        ErrorKind::Busy,
+                        format!("an operation of {who} has been in flight for {waited:?}"),
+                    ));
                 }
                 std::thread::sleep(Duration::from_micros(200));
             }

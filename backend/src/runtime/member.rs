@@ -188,7 +188,8 @@ impl Runtime {
 
     /// A description of a member for messages: `pid 12 (name)`.
     pub(crate) fn describe(&self, member: Member) -> String {
-        let record = self.members().ok().and_then(|all| all.into_iter().find(|record| record.member == member));
+        let record =
+            self.members().ok().and_then(|all| all.into_iter().find(|record| record.member == member));
         match record {
             Some(record) => format!("pid {} ({})", record.pid, record.name),
             None => format!("the former member of slot {}", member.slot),

@@ -72,14 +72,7 @@ pub(crate) struct Runtime {
 impl Runtime {
     /// Binds the pieces that opening a pool has gathered.
     pub(crate) fn new(region: Region, lock_file: LockFile, member: Member, epoch: u64) -> Runtime {
-        Runtime {
-            region,
-            lock_file,
-            member,
-            epoch,
-            recoverer: OnceLock::new(),
-            recovering: Mutex::new(()),
-        }
+        Runtime { region, lock_file, member, epoch, recoverer: OnceLock::new(), recovering: Mutex::new(()) }
     }
 
     /// Fills volatile words with zeros, visible to all members when it returns and never waited for on the medium.
@@ -123,7 +116,12 @@ impl Runtime {
         self.region.add_u64(at::DEATHS, 1)?;
         match self.recoverer.get() {
             Some(recover) => recover(slot)?,
-            None => return Err(Error::new(ErrorKind::Busy, format!("member slot {slot} cannot be recovered yet"))),
+            None => {
+                return Err(Error::new(
+                    ErrorKind::Busy,
+                    format!("member slot {slot} cannot be recovered yet"),
+                ));
+            }
         }
         tracing::info!(slot, generation, "recovered a dead member");
         self.free_slot(slot, generation)

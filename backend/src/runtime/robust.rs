@@ -101,7 +101,10 @@ impl Runtime {
             }
             if started.elapsed() > patience {
                 let holder = self.describe(holder);
-                return Err(Error::new(ErrorKind::Busy, format!("waited {patience:?} for a lock that {holder} holds")));
+                return Err(Error::new(
+                    ErrorKind::Busy,
+                    format!("waited {patience:?} for a lock that {holder} holds"),
+                ));
             }
             sleep = (sleep * 2).min(SLEEP_MAX);
         }

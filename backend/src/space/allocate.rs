@@ -53,7 +53,12 @@ impl Space {
     }
 
     /// Takes up to `wanted` contiguous blocks of a reservation, beginning at `goal` if that is free.
-    pub(crate) fn allocate(&self, from: &mut Reservation<'_>, wanted: u64, goal: Option<BlockNumber>) -> Result<Run> {
+    pub(crate) fn allocate(
+        &self,
+        from: &mut Reservation<'_>,
+        wanted: u64,
+        goal: Option<BlockNumber>,
+    ) -> Result<Run> {
         let wanted = wanted.min(from.left());
         if wanted == 0 {
             return Err(Error::new(ErrorKind::NoSpace, "more blocks were taken than had been reserved"));
@@ -97,7 +102,9 @@ impl Space {
             for step in 0..chunks {
                 let chunk = (chunk_of(begin) + step) % chunks;
                 let first = FIRST_GROUP_BLOCK + chunk * CHUNK_BLOCKS;
-                if !Space::is_usable(BlockNumber(first), pool_blocks) || self.hint(BlockNumber(first))? < least {
+                if !Space::is_usable(BlockNumber(first), pool_blocks)
+                    || self.hint(BlockNumber(first))? < least
+                {
                     continue;
                 }
                 if let Some(run) = self.scan_chunk(first, wanted, pool_blocks)? {
@@ -135,7 +142,8 @@ impl Space {
                 break;
             }
             let place = layout::count(block);
-            if self.runtime.region.load_u32(place)? != 0 || self.runtime.region.cas_u32(place, 0, 1)?.is_err() {
+            if self.runtime.region.load_u32(place)? != 0 || self.runtime.region.cas_u32(place, 0, 1)?.is_err()
+            {
                 break;
             }
             let (hint, shift) = chunk_hint(block);

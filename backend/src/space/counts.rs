@@ -72,7 +72,10 @@ impl Space {
             return Err(if before == 0 {
                 Error::corrupt("reference count", block, "at least 1", 0)
             } else {
-                Error::new(ErrorKind::TooManyLinks, format!("{block} has {before} owners, the most a count can hold"))
+                Error::new(
+                    ErrorKind::TooManyLinks,
+                    format!("{block} has {before} owners, the most a count can hold"),
+                )
             });
         }
         Ok(())

@@ -38,8 +38,14 @@ pub(crate) struct Space {
 
 impl Space {
     pub(crate) fn new(runtime: Arc<Runtime>) -> Space {
-        let cursors = std::array::from_fn(|index| Mutex::new(allocate::Cursor::first(runtime.member.slot, index)));
-        Space { runtime, cursors, ledgers: Mutex::new(ledger::Ledgers::default()), deferred: Mutex::new(Vec::new()) }
+        let cursors =
+            std::array::from_fn(|index| Mutex::new(allocate::Cursor::first(runtime.member.slot, index)));
+        Space {
+            runtime,
+            cursors,
+            ledgers: Mutex::new(ledger::Ledgers::default()),
+            deferred: Mutex::new(Vec::new()),
+        }
     }
 
     /// Blocks of the pool as all members see it now; maps what another member has grown it by.

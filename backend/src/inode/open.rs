@@ -1,0 +1,107 @@
+//! Open inodes: which this process has open, and the mark of it that other members see.
+//!
+//! A member's bit in an inode's open mask says that some handle of it is open there; an inode without links lives until
+//! the last bit falls. The bits of a dead member fall with its recovery.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::Inode;
+use super::table::Table;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::inode::{Kind, at};
+use crate::journal::Store;
+use crate::units::InodeNumber;
+
+/// The inodes that handles of this process refer to.
+#[derive(Default)]
+pub(crate) struct OpenInodes {
+    open: Mutex<HashMap<InodeNumber, (Arc<OpenInode>, u64)>>,
+}
+
+/// An inode that this process has open, shared by all its handles.
+pub(crate) struct OpenInode {
+    pub(crate) inode: Inode,
+    pub(crate) generation: u32,
+    /// Part of a snapshot: never written.
+    pub(crate) snapshot: bool,
+    /// What handles of this process hold of its advisory locks and its shared memory.
+    pub(crate) local: Mutex<super::advisory::Local>,
+}
+
+impl OpenInodes {
+    /// Opens the file `number`, which a name says has `generation`. Stale where it has been removed since.
+    pub(crate) fn open(&self, store: &Store, number: InodeNumber, generation: u32) -> Result<Arc<OpenInode>> {
+        let inode = Table::get(store, number)?;
+        let mut open = self.open.lock();
+        let _held = inode.lock(store)?;
+        let kind = inode.expect(store, Kind::File, generation)?;
+        if let Some((shared, handles)) = open.get_mut(&number) {
+            *handles += 1;
+            return Ok(shared.clone());
+        }
+        let (word, bit) = mask_bit(&inode, store.runtime.member.slot);
+        store.runtime.region.or_u64(word, bit)?;
+        let shared =
+            Arc::new(OpenInode { inode, generation, snapshot: kind.snapshot, local: Mutex::default() });
+        open.insert(number, (shared.clone(), 1));
+        Ok(shared)
+    }
+
+    /// Takes another handle's share of an inode that is open already.
+    pub(crate) fn share(&self, inode: &Arc<OpenInode>) {
+        if let Some((_, handles)) = self.open.lock().get_mut(&inode.inode.number) {
+            *handles += 1;
+        }
+    }
+
+    /// Ends one handle. The last one of all members frees an inode without links.
+    pub(crate) fn close(&self, store: &Store, shared: &OpenInode) -> Result<()> {
+        let mut open = self.open.lock();
+        let number = shared.inode.number;
+        let Some((_, handles)) = open.get_mut(&number) else {
+            return Err(Error::new(ErrorKind::Stale, format!("{number} is not open")));
+        };
+        *handles -= 1;
+        if *handles > 0 {
+            return Ok(());
+        }
+        open.remove(&number);
+        let _mark = store.runtime.enter()?;
+        let _held = shared.inode.lock(store)?;
+        let (word, bit) = mask_bit(&shared.inode, store.runtime.member.slot);
+        store.runtime.region.and_u64(word, !bit)?;
+        if is_open_anywhere(store, &shared.inode)? {
+            return Ok(());
+        }
+        super::advisory::release_extension(store, &shared.inode)?;
+        let kind = shared.inode.kind(store)?;
+        if kind.kind == Kind::File && kind.generation == shared.generation && shared.inode.links(store)? == 0
+        {
+            Table::free(store, &shared.inode)?;
+        }
+        Ok(())
+    }
+
+    /// Whether no handle of this process is left.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open.lock().is_empty()
+    }
+}
+
+/// Whether any member has the inode open.
+pub(crate) fn is_open_anywhere(store: &Store, inode: &Inode) -> Result<bool> {
+    for word in 0..4 {
+        if store.runtime.region.load(inode.field(at::OPEN_MASK + 8 * word))? != 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The word and bit of the open mask that stand for a member slot.
+pub(crate) fn mask_bit(inode: &Inode, slot: u32) -> (crate::units::PoolOffset, u64) {
+    (inode.field(at::OPEN_MASK + u64::from(slot / 64) * 8), 1 << (slot % 64))
+}

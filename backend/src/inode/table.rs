@@ -1,0 +1,162 @@
+//! The inode table: a file of inodes, whose own inode lies in the header area.
+//!
+//! It only grows, its blocks are never shared and so never move, and a free inode is one whose kind word says so. All
+//! changes of which inodes are in use happen under the namespace lock.
+
+use super::{Inode, now_ns};
+use crate::error::{Error, ErrorKind, Result};
+use crate::extent_map::stage::stage;
+use crate::extent_map::{Change, Content, Tree};
+use crate::format::inode::{self, Birth, INODE_SIZE, Kind, KindWord};
+use crate::format::layout::TABLE_INODE;
+use crate::journal::Store;
+use crate::pmem::Flushed;
+use crate::runtime::at;
+use crate::space::Purpose;
+use crate::units::{BLOCK_SIZE, FileBlock, InodeNumber, PoolOffset};
+
+/// Blocks by which the table grows.
+const GROWTH_BLOCKS: u64 = 16;
+const INODES_PER_BLOCK: u64 = BLOCK_SIZE / INODE_SIZE;
+
+/// The inode table of a pool.
+pub(crate) struct Table;
+
+impl Table {
+    /// The table's own inode.
+    pub(crate) fn inode(store: &Store) -> Result<Inode> {
+        Inode::attach(store, InodeNumber(0), TABLE_INODE)
+    }
+
+    /// Inodes that the table has room for, number 0 (which names nothing) included.
+    pub(crate) fn capacity(store: &Store) -> Result<u64> {
+        Ok(Table::inode(store)?.size(store)? / INODE_SIZE)
+    }
+
+    /// The inode `number`, whatever it is now.
+    pub(crate) fn get(store: &Store, number: InodeNumber) -> Result<Inode> {
+        let offset = number.0.checked_mul(INODE_SIZE).unwrap_or(u64::MAX);
+        let size = Table::inode(store)?.size(store)?;
+        if number.0 == 0 || offset >= size {
+            return Err(Error::corrupt(
+                "inode number",
+                number,
+                format_args!("1 to {}", size / INODE_SIZE),
+                number.0,
+            ));
+        }
+        let found =
+            Tree::of(&store.space, TABLE_INODE)?.find(&store.space, FileBlock::of(offset), 1, false)?;
+        let Some(mapped) = found.mapped else {
+            return Err(Error::corrupt("inode table", FileBlock::of(offset), "a block", "a hole"));
+        };
+        Inode::attach(store, number, PoolOffset(mapped.block.offset().0 + offset % BLOCK_SIZE))
+    }
+
+    /// Writes a new inode without links, which nothing names yet: recovery takes it for an orphan until a transaction
+    /// gives it a link. The caller holds the namespace lock.
+    pub(crate) fn create(store: &Store, new: NewInode) -> Result<(Inode, Flushed)> {
+        let inode = Table::find_free(store)?;
+        let before = inode.kind(store)?;
+        let generation = before.generation.wrapping_add(1);
+        let kind = KindWord { kind: new.kind, snapshot: new.snapshot, generation };
+        let birth =
+            Birth { number: inode.number, created: now_ns(), origin: new.origin, attribute: new.attribute };
+        let flushed = inode.write(store, &inode::encode(kind, 0, new.root, new.size, birth))?;
+        store.runtime.region.add_u64(at::INODES_USED, 1)?;
+        Ok((inode, flushed))
+    }
+
+    fn find_free(store: &Store) -> Result<Inode> {
+        let region = &store.runtime.region;
+        let used = region.load(at::INODES_USED)?;
+        let limit = store.settings.inodes_max;
+        if used >= limit {
+            return Err(Error::new(
+                ErrorKind::NoInodes,
+                format!("all {limit} inodes of the pool are in use"),
+            ));
+        }
+        let capacity = Table::capacity(store)?;
+        if used + 1 < capacity {
+            let cursor = region.load(at::INODE_CURSOR)?.clamp(1, capacity - 1);
+            for number in (cursor..capacity).chain(1..cursor) {
+                let inode = Table::get(store, InodeNumber(number))?;
+                if inode.kind(store)?.kind == Kind::Free {
+                    region.store_u64(at::INODE_CURSOR, number + 1)?;
+                    return Ok(inode);
+                }
+            }
+        }
+        Table::grow(store, capacity)?;
+        region.store_u64(at::INODE_CURSOR, capacity + 1)?;
+        Table::get(store, InodeNumber(capacity.max(1)))
+    }
+
+    /// Adds blocks of free inodes, zeros, at the end.
+    pub(crate) fn grow(store: &Store, capacity: u64) -> Result<()> {
+        let table = Table::inode(store)?;
+        let _held = table.lock(store)?;
+        let region = &store.runtime.region;
+        let mut reservation = store.space.reserve(GROWTH_BLOCKS, Purpose::Release)?;
+        let mut start = capacity / INODES_PER_BLOCK;
+        let end = start + GROWTH_BLOCKS;
+        while start < end {
+            let run = store.space.allocate(&mut reservation, end - start, None)?;
+            let zeroed = region.flush(region.zero(run.first.offset(), run.blocks * BLOCK_SIZE)?);
+            let content = Content::Blocks { first: run.first, unwritten: false };
+            let change = Change { start: FileBlock(start), blocks: run.blocks, content };
+            let tree = Tree::of(&store.space, table.place)?;
+            let staged = stage(&store.space, &tree, &[change], usize::MAX, Purpose::Release)?;
+            let ready = region.fence(staged.flushed.join(zeroed))?;
+            let mut published = Flushed::none();
+            for record in &staged.records {
+                published =
+                    published.join(region.flush(region.publish(record.place, record.value, &ready)?));
+            }
+            let durable = region.fence(published)?;
+            store.space.lower_all(&staged.dropped)?;
+            start += run.blocks;
+            table.publish_size(store, start * BLOCK_SIZE, &durable)?;
+        }
+        Ok(())
+    }
+
+    /// Makes an inode free, durably, and gives back what it held. Nobody names it or has it open; the caller holds its lock.
+    pub(crate) fn free(store: &Store, inode: &Inode) -> Result<()> {
+        let region = &store.runtime.region;
+        let kind = inode.kind(store)?;
+        let tree = Tree::of(&store.space, inode.place)?;
+        let free = KindWord { kind: Kind::Free, snapshot: false, generation: kind.generation };
+        let ready = region.fence(Flushed::none())?;
+        let stored = region.publish(inode.field(inode::at::KIND), free.encode(inode.number), &ready)?;
+        region.fence(region.flush(stored))?;
+        region.sub_u64(at::INODES_USED, 1)?;
+        region.store_u64(at::INODE_CURSOR, region.load(at::INODE_CURSOR)?.min(inode.number.0))?;
+        match tree.root {
+            Some(root) => store.space.lower_all(&[crate::space::Reference::of_root(root)]),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a new inode is to be.
+pub(crate) struct NewInode {
+    pub(crate) kind: Kind,
+    /// Part of a snapshot: never written.
+    pub(crate) snapshot: bool,
+    /// The root word; what it names has been raised for this.
+    pub(crate) root: u64,
+    pub(crate) size: u64,
+    /// The inode it is cloned from, 0 for none.
+    pub(crate) origin: InodeNumber,
+    /// The scope of a snapshot's top directory, otherwise 0.
+    pub(crate) attribute: u64,
+}
+
+impl NewInode {
+    /// An empty file or directory.
+    pub(crate) const fn empty(kind: Kind) -> NewInode {
+        NewInode { kind, snapshot: false, root: 0, size: 0, origin: InodeNumber(0), attribute: 0 }
+    }
+}
