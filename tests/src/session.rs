@@ -115,7 +115,7 @@ impl Session {
         if let Err(kind) = &found
             && self.may_refuse(op, *kind)
         {
-            return Ok(());
+            return self.adopt_prefix(op).map_err(Mismatch);
         }
         let before = matches!(op, Op::Diff { .. }).then(|| self.model.clone());
         let expected = self.model.apply(op);
@@ -129,6 +129,30 @@ impl Session {
         (self.setup.may_run_out && ran_out)
             || (shared && kind == ErrorKind::Busy)
             || self.model.allowed_refusals(op).contains(&kind)
+    }
+
+    /// A write that ran out of space may have written a beginning: makes that the model's contents too, after checking
+    /// that nothing else has changed.
+    fn adopt_prefix(&mut self, op: &Op) -> Result<(), String> {
+        let (slot, start, bytes) = match op {
+            Op::Write { slot, span, seed } => (*slot, Some(span.offset), bytes(span.len, *seed)),
+            Op::Append { slot, len, seed } => (*slot, None, bytes(*len, *seed)),
+            _ => return Ok(()),
+        };
+        let Some(before) = self.model.content(slot) else { return Ok(()) };
+        let found = compare::read_sparse(self.file(slot)).map_err(|error| error.to_string())?;
+        let start = start.unwrap_or(before.len());
+        let seen = found.read(start, bytes.len());
+        let written = seen.iter().zip(&bytes).take_while(|(seen, new)| seen == new).count();
+        let mut expected = before.clone();
+        expected.write(start, &bytes[..written]);
+        expected.set_len(before.len());
+        if let Some(difference) = expected.difference(&found) {
+            return Err(format!("out of space, with {written} bytes written: the file is {difference}"));
+        }
+        let node = self.model.handle(slot).map(|handle| handle.node);
+        node.into_iter().for_each(|node| self.model.set_content(node, expected.clone()));
+        Ok(())
     }
 
     /// Performs `op` on the pool. The outer error is a broken promise that no error kind expresses.

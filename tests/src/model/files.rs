@@ -97,6 +97,9 @@ impl Model {
 
     pub(super) fn replace_contents(&mut self, target: Slot, with: Slot) -> Modelled<()> {
         let replacement = self.published(with).clone();
+        if self.handles[&target].node == self.handles[&with].node && self.handles[&target].writable {
+            return Ok(());
+        }
         *self.change(target)? = replacement;
         Ok(())
     }
