@@ -18,13 +18,18 @@
 //! epoch and recovers, or the last to close, who may call the counts clean.
 
 pub(crate) mod census;
+pub(crate) mod check;
 pub(crate) mod close;
 pub(crate) mod create;
+pub(crate) mod grow;
+pub(crate) mod info;
 pub(crate) mod open;
 pub(crate) mod options;
 pub(crate) mod rebuild;
 pub(crate) mod recover;
 mod superblocks;
+pub(crate) mod trim;
+pub(crate) mod usage;
 
 pub use options::{CreateOptions, OpenOptions};
 
