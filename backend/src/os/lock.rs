@@ -1,8 +1,8 @@
-#![expect(unsafe_code, reason = "open, fcntl and close on a descriptor that a forked child must drop")]
 //! Byte locks that live and die with an open file description of their own (OFD locks).
 //!
 //! The description is used for nothing else and never mapped: a mapping, or a copy in a forked child, would keep a
 //! dead process's locks alive. A child closes its copy in the fork handler.
+#![expect(unsafe_code, reason = "open, fcntl and close on a descriptor that a forked child must drop")]
 
 use std::ffi::CString;
 use std::io;

@@ -1,8 +1,8 @@
-#![expect(unsafe_code, reason = "calls the routines of arch on checked words")]
 //! Aligned words of the pool: durable pointer words, and volatile ones (counts, locks, sequence numbers).
 //!
 //! A load acquires; every other access to a volatile word is sequentially consistent, [`Region::publish`] releases.
 //! Volatile words are never flushed. A word that is not aligned is damage, as is one beyond the pool.
+#![expect(unsafe_code, reason = "calls the routines of arch on checked words")]
 
 use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
