@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use crate::format::inode::{self, Birth, Kind, KindWord, at as inode_at};
@@ -174,6 +175,31 @@ pub(super) fn assert_counts(region: &Region) {
 pub(super) fn extension_word(member: &Member) -> u64 {
     let place: PoolOffset = member.inode().field(inode_at::EXTENSION);
     member.store().runtime.region.load(place).unwrap()
+}
+
+/// A barrier whose threads run on within nanoseconds of each other: they spin.
+pub(super) struct Start {
+    threads: u64,
+    arrived: AtomicU64,
+}
+
+impl Start {
+    pub(super) const fn new(threads: u64) -> Start {
+        Start { threads, arrived: AtomicU64::new(0) }
+    }
+
+    pub(super) fn wait(&self) {
+        let mine = self.arrived.fetch_add(1, Ordering::SeqCst);
+        let all = (mine / self.threads + 1) * self.threads;
+        let mut spins = 0_u32;
+        while self.arrived.load(Ordering::SeqCst) < all {
+            spins += 1;
+            if spins % 4096 == 0 {
+                std::thread::yield_now();
+            }
+            std::hint::spin_loop();
+        }
+    }
 }
 
 const CHILD_POOL: &str = "DAXCOW_ADVISORY_CHILD_POOL";
