@@ -11,6 +11,15 @@ use crate::pmem::medium::Granularity;
 const DEFERRED_MAX: usize = 16_384;
 
 impl Staged {
+    /// Two changes of different files as one.
+    pub(crate) fn and(mut self, other: Staged) -> Staged {
+        self.records.extend(other.records);
+        self.dropped.extend(other.dropped);
+        self.fresh.extend(other.fresh);
+        self.raised.extend(other.raised);
+        Staged { flushed: self.flushed.join(other.flushed), ..self }
+    }
+
     /// Stores the records one by one, each whole by itself, after what `data` covers. Durable at return where a fence costs
     /// nothing to speak of; on a page medium durable with the next sync, and what was dropped stays counted until then.
     pub(crate) fn commit(self, store: &Store, data: Flushed) -> Result<()> {

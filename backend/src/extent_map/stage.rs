@@ -58,8 +58,8 @@ pub(crate) struct Staged {
     pub(crate) flushed: Flushed,
     /// What nobody refers to any more once the records are durable.
     pub(crate) dropped: Vec<Reference>,
-    fresh: Vec<BlockNumber>,
-    raised: Vec<Reference>,
+    pub(super) fresh: Vec<BlockNumber>,
+    pub(super) raised: Vec<Reference>,
 }
 
 impl Staged {

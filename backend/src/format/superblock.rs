@@ -40,7 +40,9 @@ pub(crate) struct RawSuperblock {
     created: U64,
     boot_id: [u8; 16],
     node: [U64; 2],
-    reserved: [u8; 352],
+    free_blocks: U64,
+    inodes_used: U64,
+    reserved: [u8; 336],
     reserved_word: U32,
     crc: U32,
 }
@@ -81,6 +83,10 @@ pub(crate) struct Superblock {
     pub(crate) boot_id: [u8; 16],
     /// Device and inode of the host file through which it was opened last.
     pub(crate) node: [u64; 2],
+    /// Free blocks at the last clean close.
+    pub(crate) free_blocks: u64,
+    /// Inodes in use at the last clean close.
+    pub(crate) inodes_used: u64,
 }
 
 impl Superblock {
@@ -103,7 +109,9 @@ impl Superblock {
             created: self.created.into(),
             boot_id: self.boot_id,
             node: self.node.map(U64::from),
-            reserved: [0; 352],
+            free_blocks: self.free_blocks.into(),
+            inodes_used: self.inodes_used.into(),
+            reserved: [0; 336],
             reserved_word: 0.into(),
             crc: 0.into(),
         };
@@ -191,6 +199,8 @@ impl RawSuperblock {
             created: self.created.get(),
             boot_id: self.boot_id,
             node: self.node.map(U64::get),
+            free_blocks: self.free_blocks.get(),
+            inodes_used: self.inodes_used.get(),
         })
     }
 }
@@ -228,6 +238,8 @@ mod tests {
             created: 11,
             boot_id: [9; 16],
             node: [5, 6],
+            free_blocks: 77,
+            inodes_used: 3,
         }
     }
 

@@ -10,6 +10,8 @@ pub(crate) mod advisory;
 pub(crate) mod open;
 pub(crate) mod table;
 
+use parking_lot::Mutex;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::inode::{self, Birth, DURABLE_BYTES, INODE_SIZE, Kind, KindWord, at, field};
 use crate::journal::Store;
@@ -120,4 +122,34 @@ pub(crate) fn now_ns() -> u64 {
 pub(crate) struct Core {
     pub(crate) store: Store,
     pub(crate) open: open::OpenInodes,
+    /// Inodes that a dead member left without a name, to be freed by an operation that holds no lock.
+    pub(crate) orphans: Mutex<Vec<Inode>>,
+    closer: Option<Closer>,
+}
+
+/// What ends this process's membership when the last handle goes.
+pub(crate) type Closer = Box<dyn FnOnce(&Core) -> Result<()> + Send + Sync>;
+
+impl Core {
+    /// A pool that has just been opened; `closer` runs once, at [`Core::close`] or when the core is dropped.
+    pub(crate) fn new(store: Store, closer: Option<Closer>) -> Core {
+        Core { store, open: open::OpenInodes::default(), orphans: Mutex::default(), closer }
+    }
+
+    /// Ends this process's membership, as dropping does, and says how that went.
+    pub(crate) fn close(mut self) -> Result<()> {
+        self.finish()
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.closer.take().map_or(Ok(()), |close| close(self))
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        if let Err(error) = self.finish() {
+            tracing::warn!(%error, "a pool was not closed cleanly");
+        }
+    }
 }

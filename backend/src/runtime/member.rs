@@ -109,6 +109,16 @@ pub(crate) fn take_slot(region: &Region, lock_file: &LockFile) -> Result<(Member
     Err(Error::new(ErrorKind::Busy, format!("all {SLOT_COUNT} member slots of the pool are in use")))
 }
 
+/// Whether any slot is in use, by a member living or dead.
+pub(crate) fn any_slot_in_use(region: &Region) -> Result<bool> {
+    for slot in 0..SLOT_COUNT {
+        if region.load(field(slot, STATE))? & 0xffff_ffff == USED {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 const fn field(slot: u32, at: u64) -> PoolOffset {
     layout::slot(slot).add(at)
 }

@@ -9,7 +9,7 @@ use crate::runtime::at;
 use crate::units::{BLOCK_BYTES, BlockNumber, CHUNK_BLOCKS, PoolOffset};
 
 /// Counts above this are refused: room for raises in flight on many threads before the word would wrap.
-const COUNT_MAX: u32 = u32::MAX - (1 << 16);
+pub(crate) const COUNT_MAX: u32 = u32::MAX - (1 << 16);
 
 /// A reference to a block: which, and at what level of an extent map. Level 0 is data.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,7 +38,7 @@ impl Reference {
 }
 
 /// The word and the shift of the free-blocks hint of the chunk that holds `block`.
-pub(super) const fn chunk_hint(block: BlockNumber) -> (PoolOffset, u32) {
+pub(crate) const fn chunk_hint(block: BlockNumber) -> (PoolOffset, u32) {
     let within = block.0 - FIRST_GROUP_BLOCK;
     let chunk = within % GROUP_BLOCKS / CHUNK_BLOCKS;
     let table = layout::group_start(within / GROUP_BLOCKS).offset();

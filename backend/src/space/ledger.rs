@@ -135,6 +135,12 @@ impl Space {
         }
     }
 
+    /// Gives back this member's own ledgers when it leaves, and what they still name.
+    pub(crate) fn close_ledgers(&self) -> Result<()> {
+        *self.ledgers.lock() = Ledgers::default();
+        self.release_ledgers(self.runtime.member.slot)
+    }
+
     fn release_entries(&self, ledger: BlockNumber) -> Result<Vec<BlockNumber>> {
         let region = &self.runtime.region;
         let live = region.load(ledger.offset().add(LIVE))?;

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use crate::format::inode::{self, Birth, Kind, KindWord, at as inode_at};
 use crate::format::layout::{self, TABLE_INODE};
 use crate::inode::advisory::{HandleId, release_member};
-use crate::inode::open::{OpenInode, OpenInodes, mask_bit};
+use crate::inode::open::{OpenInode, mask_bit};
 use crate::inode::table::{NewInode, Table};
 use crate::inode::{Core, Inode};
 use crate::journal::{Settings, Store};
@@ -130,7 +130,7 @@ fn assemble(path: &Path) -> Arc<Core> {
     lock_file.unlock(member::OPENING_BYTE).unwrap();
     let runtime = Arc::new(Runtime::new(region, lock_file, member, EPOCH));
     let settings = Settings { inodes_max: 1 << 20, hash_seed: [1, 2] };
-    let core = Arc::new(Core { store: Store::new(runtime.clone(), settings), open: OpenInodes::default() });
+    let core = Arc::new(Core::new(Store::new(runtime.clone(), settings), None));
     let weak: OnceLock<Weak<Core>> = OnceLock::from(Arc::downgrade(&core));
     runtime.set_recoverer(Box::new(move |slot| {
         let Some(core) = weak.get().and_then(Weak::upgrade) else { return Ok(()) };

@@ -1,0 +1,20 @@
+//! Data: reading and writing files by loads and stores, through iomap.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`read`] | copying out, without a lock |
+//! | [`write`] | copying in: in place, copy on write, allocate; growing a file |
+//! | [`range`] | truncate, preallocate, zero, punch, seek, extents |
+//! | [`share`] | cloning ranges and contents between files |
+//! | [`batch`] | any number of writes, published as one |
+//! | [`view`] | pointers into the pool, under a pin |
+//!
+//! Functions that change a file expect its lock to be held by the caller and the caller's operation to be marked at the
+//! cut gate.
+
+pub(crate) mod batch;
+pub(crate) mod range;
+pub(crate) mod read;
+pub(crate) mod share;
+pub(crate) mod view;
+pub(crate) mod write;

@@ -1,0 +1,258 @@
+//! Ranges: truncate, preallocate, zero, punch, seek, and the list of extents.
+
+use super::read::stable;
+use super::write::{SizeChange, Source, grow_to, store_range};
+use crate::error::{Error, ErrorKind, Result};
+use crate::extent_map::stage::stage;
+use crate::extent_map::{Change, Content, Mapped, Tree};
+use crate::format::entry::{HEIGHT_MAX, span};
+use crate::format::inode::FILE_SIZE_MAX;
+use crate::inode::Inode;
+use crate::journal::Store;
+use crate::pmem::Flushed;
+use crate::space::Purpose;
+use crate::units::{BLOCK_SIZE, BlockNumber, CHUNK_BLOCKS, FileBlock, blocks_for};
+
+/// One more than the last file block there can be.
+const FILE_BLOCKS_MAX: u64 = span(HEIGHT_MAX);
+
+/// Sets the size. What is cut off is given back; what is added reads as zeros.
+pub(crate) fn set_len(store: &Store, inode: &Inode, len: u64) -> Result<()> {
+    check_end(len)?;
+    let old = inode.size(store)?;
+    if len > old {
+        zero_beyond_end(store, inode, old, len)?;
+        grow_to(store, inode, len, SizeChange::Durable)?;
+    } else {
+        if len < old {
+            let _change = store.runtime.begin_change(inode.place)?;
+            let ready = store.runtime.region.fence(Flushed::none())?;
+            inode.publish_size(store, len, &ready)?;
+        }
+        punch_blocks(store, inode, blocks_for(len), FILE_BLOCKS_MAX)?;
+    }
+    inode.touch(store)
+}
+
+fn check_end(end: u64) -> Result<()> {
+    if end > FILE_SIZE_MAX {
+        let message = format!("{end} bytes are more than the largest file has, {FILE_SIZE_MAX}");
+        return Err(Error::new(ErrorKind::TooLarge, message));
+    }
+    Ok(())
+}
+
+/// The end of a range given by a caller.
+fn range_end(offset: u64, len: u64) -> Result<u64> {
+    if len == 0 {
+        return Err(Error::new(ErrorKind::InvalidInput, "the range is empty"));
+    }
+    let end = offset.checked_add(len).unwrap_or(u64::MAX);
+    check_end(end).map(|()| end)
+}
+
+/// Makes `[old_size, start)` read as zeros before the size passes it: what lies beyond the end of a file is undefined.
+/// Preallocated blocks stay.
+pub(super) fn zero_beyond_end(store: &Store, inode: &Inode, old_size: u64, start: u64) -> Result<()> {
+    let tree = Tree::of(&store.space, inode.place)?;
+    let end = FileBlock(blocks_for(start));
+    let mut from = FileBlock::of(old_size);
+    while let Some((at, found)) = tree.next_mapped(&store.space, from, end)? {
+        from = FileBlock(at.0 + found.blocks);
+        if found.mapped.is_some_and(|mapped| !mapped.unwritten) {
+            let zero_from = at.offset().max(old_size);
+            return zero_bytes(store, inode, zero_from, start);
+        }
+    }
+    Ok(())
+}
+
+/// Makes a range read as zeros without changing the size. Whole blocks become holes and give back their space.
+pub(crate) fn zero_range(store: &Store, inode: &Inode, offset: u64, len: u64) -> Result<()> {
+    let end = range_end(offset, len)?.min(inode.size(store)?);
+    if offset < end {
+        zero_bytes(store, inode, offset, end)?;
+    }
+    inode.touch(store)
+}
+
+/// Makes whole blocks of a range holes and zeros its edges, also beyond the end of the file.
+pub(crate) fn punch_hole(store: &Store, inode: &Inode, offset: u64, len: u64) -> Result<()> {
+    let end = range_end(offset, len)?;
+    zero_bytes(store, inode, offset, end)?;
+    inode.touch(store)
+}
+
+/// Zeros `[start, end)`: both edges by copy-on-write, what lies between by taking the blocks away.
+fn zero_bytes(store: &Store, inode: &Inode, start: u64, end: u64) -> Result<()> {
+    let (first_whole, end_whole) = (blocks_for(start), end / BLOCK_SIZE);
+    if first_whole > end_whole {
+        return zero_edge(store, inode, start, end);
+    }
+    zero_edge(store, inode, start, first_whole * BLOCK_SIZE)?;
+    zero_edge(store, inode, end_whole * BLOCK_SIZE, end)?;
+    punch_blocks(store, inode, first_whole, end_whole)
+}
+
+fn zero_edge(store: &Store, inode: &Inode, start: u64, end: u64) -> Result<()> {
+    if start >= end {
+        return Ok(());
+    }
+    let tree = Tree::of(&store.space, inode.place)?;
+    match tree.find(&store.space, FileBlock::of(start), 1, false)?.mapped {
+        Some(Mapped { unwritten: false, .. }) => store_range(store, inode, start, Source::Zeros(end - start)),
+        _ => Ok(()),
+    }
+}
+
+fn punch_blocks(store: &Store, inode: &Inode, first: u64, end: u64) -> Result<()> {
+    let tree = Tree::of(&store.space, inode.place)?;
+    let end = end.min(tree.span());
+    if first >= end || tree.next_mapped(&store.space, FileBlock(first), FileBlock(end))?.is_none() {
+        return Ok(());
+    }
+    let change = Change { start: FileBlock(first), blocks: end - first, content: Content::Hole };
+    let staged = stage(&store.space, &tree, &[change], usize::MAX, Purpose::Release)?;
+    let _change = store.runtime.begin_change(inode.place)?;
+    staged.commit(store, Flushed::none())
+}
+
+/// Makes sure that writes to a range need no new blocks: holes get blocks that read as zeros. What
+/// is shared stays shared until it is written. With `keep_size` the size stays, otherwise it grows to the end of the range.
+pub(crate) fn allocate(store: &Store, inode: &Inode, offset: u64, len: u64, keep_size: bool) -> Result<()> {
+    let end = range_end(offset, len)?;
+    let mut at = FileBlock::of(offset);
+    let end_block = blocks_for(end);
+    let mut goal: Option<BlockNumber> = None;
+    // A full pool is found out before the first block is taken.
+    drop(store.space.reserve(missing_blocks(store, inode, at, end_block)?, Purpose::Store)?);
+    while at.0 < end_block {
+        let tree = Tree::of(&store.space, inode.place)?;
+        let found = tree.find(&store.space, at, (end_block - at.0).min(CHUNK_BLOCKS), false)?;
+        let mut blocks = found.blocks;
+        match found.mapped {
+            None => {
+                let mut reservation = store.space.reserve(blocks, Purpose::Store)?;
+                let run = store.space.allocate(&mut reservation, blocks, goal)?;
+                blocks = run.blocks;
+                let content = Content::Blocks { first: run.first, unwritten: true };
+                let staged = stage(&store.space, &tree, &[Change { start: at, blocks, content }], usize::MAX, Purpose::Store);
+                let staged = staged.inspect_err(|_| {
+                    store.space.give_back(&(0..run.blocks).map(|n| run.first.add(n)).collect::<Vec<_>>());
+                })?;
+                let _change = store.runtime.begin_change(inode.place)?;
+                staged.commit(store, Flushed::none())?;
+                goal = Some(run.first.add(run.blocks));
+            }
+            Some(mapped) => goal = Some(mapped.block.add(blocks)),
+        }
+        at = FileBlock(at.0 + blocks);
+    }
+    let old = inode.size(store)?;
+    if !keep_size && end > old {
+        zero_beyond_end(store, inode, old, end)?;
+        grow_to(store, inode, end, SizeChange::Durable)?;
+    }
+    inode.touch(store)
+}
+
+fn missing_blocks(store: &Store, inode: &Inode, from: FileBlock, end: u64) -> Result<u64> {
+    let tree = Tree::of(&store.space, inode.place)?;
+    let (mut at, mut mapped) = (from, 0);
+    while let Some((place, found)) = tree.next_mapped(&store.space, at, FileBlock(end))? {
+        mapped += found.blocks.min(end - place.0);
+        at = FileBlock(place.0 + found.blocks);
+    }
+    Ok(end - from.0 - mapped)
+}
+
+/// The first byte at or after `offset` that is data; nothing where there is none before the end.
+pub(crate) fn seek_data(store: &Store, inode: &Inode, offset: u64) -> Result<Option<u64>> {
+    stable(store, inode, || {
+        let size = inode.size(store)?;
+        let tree = Tree::of(&store.space, inode.place)?;
+        let mut at = FileBlock::of(offset);
+        while let Some((place, found)) = tree.next_mapped(&store.space, at, FileBlock(blocks_for(size)))? {
+            if found.mapped.is_some_and(|mapped| !mapped.unwritten) {
+                return Ok(Some(place.offset().max(offset)).filter(|&at| at < size));
+            }
+            at = FileBlock(place.0 + found.blocks);
+        }
+        Ok(None)
+    })
+}
+
+/// The first byte at or after `offset` that is a hole or was never written; the end of the file where there is none.
+pub(crate) fn seek_hole(store: &Store, inode: &Inode, offset: u64) -> Result<u64> {
+    stable(store, inode, || {
+        let size = inode.size(store)?;
+        let tree = Tree::of(&store.space, inode.place)?;
+        let mut at = FileBlock::of(offset);
+        while at.offset() < size {
+            let found = tree.find(&store.space, at, blocks_for(size) - at.0, false)?;
+            if found.mapped.is_none_or(|mapped| mapped.unwritten) {
+                return Ok(at.offset().max(offset));
+            }
+            at = FileBlock(at.0 + found.blocks);
+        }
+        Ok(size)
+    })
+}
+
+/// A mapped run of a file, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Extent {
+    /// Where it begins in the file.
+    pub offset: u64,
+    /// Its length, whole blocks.
+    pub len: u64,
+    /// Written or only reserved.
+    pub kind: ExtentKind,
+    /// Another file, snapshot or pin refers to the same blocks.
+    pub shared: bool,
+    /// The number of its first block in the pool.
+    pub block: u64,
+}
+
+/// Whether an extent holds data.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ExtentKind {
+    /// It has been written.
+    Data,
+    /// It is reserved and reads as zeros.
+    Unwritten,
+}
+
+/// All mapped runs of a file in order, also beyond its end. Adjacent runs that continue each other are one.
+pub(crate) fn extents(store: &Store, inode: &Inode) -> Result<Vec<Extent>> {
+    stable(store, inode, || {
+        let tree = Tree::of(&store.space, inode.place)?;
+        let mut extents: Vec<Extent> = Vec::new();
+        let mut at = FileBlock(0);
+        while at.0 < tree.span() {
+            let found = tree.find(&store.space, at, tree.span() - at.0, true)?;
+            if let Some(Mapped { block, unwritten, exclusive }) = found.mapped {
+                let kind = if unwritten { ExtentKind::Unwritten } else { ExtentKind::Data };
+                let next = Extent { offset: at.offset(), len: found.blocks * BLOCK_SIZE, kind, shared: !exclusive, block: block.0 };
+                match extents.last_mut() {
+                    Some(last) if continues(last, &next) => last.len += next.len,
+                    _ => extents.push(next),
+                }
+            }
+            at = FileBlock(at.0 + found.blocks);
+        }
+        Ok(extents)
+    })
+}
+
+fn continues(last: &Extent, next: &Extent) -> bool {
+    last.offset + last.len == next.offset
+        && last.block + last.len / BLOCK_SIZE == next.block
+        && last.kind == next.kind
+        && last.shared == next.shared
+}
+
+/// Data blocks the file has, in bytes, shared ones counted whole.
+pub(crate) fn allocated_bytes(store: &Store, inode: &Inode) -> Result<u64> {
+    stable(store, inode, || Ok(Tree::of(&store.space, inode.place)?.allocated_blocks(&store.space)? * BLOCK_SIZE))
+}

@@ -1,0 +1,72 @@
+//! Reading: copy, then ask whether anything moved meanwhile; only then judge what was read.
+
+use crate::error::Result;
+use crate::extent_map::Tree;
+use crate::inode::Inode;
+use crate::iomap::read_mapping;
+use crate::journal::Store;
+use crate::units::BLOCK_SIZE;
+
+/// Tries without the lock before it is taken.
+const TRIES: u32 = 64;
+/// Bytes that one validated piece has at most: larger reads go piece by piece, so that a busy writer cannot starve them.
+const PIECE: u64 = 256 * BLOCK_SIZE;
+
+/// Runs `look`, which reads and changes nothing, against one unmoving state of the inode: without the lock while nobody
+/// changes it, otherwise under the lock. Errors count only if nothing moved.
+pub(crate) fn stable<T>(store: &Store, inode: &Inode, mut look: impl FnMut() -> Result<T>) -> Result<T> {
+    for _ in 0..TRIES {
+        if let Some(sequence) = store.runtime.sequence(inode.place)? {
+            let seen = look();
+            if store.runtime.unchanged_since(inode.place, sequence)? {
+                return seen;
+            }
+        }
+        std::hint::spin_loop();
+    }
+    let _held = inode.lock(store)?;
+    // A writer that died in the middle left the counter odd: with the lock held it can be made even.
+    drop(store.runtime.begin_change(inode.place)?);
+    look()
+}
+
+/// Reads up to `into.len()` bytes at `offset`; fewer only at the end of the file. Each piece is of one state of the file.
+pub(crate) fn read(store: &Store, inode: &Inode, offset: u64, into: &mut [u8]) -> Result<usize> {
+    let mut done = 0;
+    while done < into.len() {
+        let piece = into.len() - done;
+        let at = offset + done as u64;
+        let rest = &mut into[done..];
+        let copied = stable(store, inode, || piece_at(store, inode, at, &mut rest[..piece]))?;
+        if copied == 0 {
+            break;
+        }
+        done += copied;
+    }
+    Ok(done)
+}
+
+fn piece_at(store: &Store, inode: &Inode, offset: u64, into: &mut [u8]) -> Result<usize> {
+    let size = inode.size(store)?;
+    let wanted = (into.len() as u64).min(size.saturating_sub(offset)).min(PIECE);
+    if wanted == 0 {
+        return Ok(0);
+    }
+    let tree = Tree::of(&store.space, inode.place)?;
+    let mut done = 0;
+    while done < wanted {
+        let (place, bytes) = read_mapping(store, &tree, offset + done, wanted - done)?;
+        let to = &mut into[index(done)..index(done + bytes)];
+        match place {
+            Some(place) => store.runtime.region.read(place, to)?,
+            None => to.fill(0),
+        }
+        done += bytes;
+    }
+    Ok(index(done))
+}
+
+/// A length that came from a slice, as an index again.
+pub(super) fn index(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}

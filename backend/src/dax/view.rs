@@ -1,0 +1,114 @@
+//! Views: pointers into the pool, unchanged while they live.
+//!
+//! A view stands on a pin: a reference to the file's root that makes everything below it shared, so that writers copy
+//! instead of overwriting, and that is noted in the member's ledger, so that it ends with the member. Views of one handle
+//! that were made from the same state share a pin.
+
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::extent_map::Tree;
+use crate::inode::{Core, Inode};
+use crate::iomap::read_mapping;
+use crate::pmem::ViewGuard;
+use crate::space::Reference;
+use crate::space::ledger::Pin;
+
+/// Readable bytes beyond every view: SQLite's decoder may look that far past a page.
+const SLACK: u64 = 256;
+
+/// A state of a file that does not change while this lives.
+pub(crate) struct Pinned {
+    core: Arc<Core>,
+    tree: Tree,
+    size: u64,
+    pin: Option<Pin>,
+}
+
+impl Pinned {
+    /// Pins the file's present state.
+    pub(crate) fn new(core: &Arc<Core>, inode: &Inode) -> Result<Pinned> {
+        let store = &core.store;
+        let _mark = store.runtime.enter()?;
+        let _held = inode.lock(store)?;
+        let tree = Tree::of(&store.space, inode.place)?;
+        let size = inode.size(store)?;
+        let pin = match tree.root {
+            Some(root) => {
+                store.space.raise(root.entry.block)?;
+                Some(store.space.pin(Reference::of_root(root))?)
+            }
+            None => None,
+        };
+        Ok(Pinned { core: core.clone(), tree, size, pin })
+    }
+
+    /// Whether the file is still in this state.
+    pub(crate) fn is_current(&self, inode: &Inode) -> Result<bool> {
+        Ok(Tree::of(&self.core.store.space, inode.place)? == self.tree && inode.size(&self.core.store)? == self.size)
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        let space = &self.core.store.space;
+        if let Some(pin) = self.pin.take() {
+            let lowered = space.unpin(pin).and_then(|reference| space.lower_all(&[reference]));
+            if let Err(error) = lowered {
+                tracing::error!(%error, "a pin could not be released");
+            }
+        }
+    }
+}
+
+/// A pointer to bytes of a file, valid and unchanged until it is dropped, whatever is written, truncated or removed
+/// meanwhile. May be used from any thread; 256 bytes beyond it can be read too and hold anything.
+pub struct View {
+    guard: ViewGuard,
+    _pinned: Arc<Pinned>,
+}
+
+impl View {
+    /// The bytes at `[offset, offset + len)`; nothing where they are not all data in one piece of the pool.
+    pub(crate) fn of(pinned: &Arc<Pinned>, offset: u64, len: u64) -> Result<Option<View>> {
+        if len == 0 || offset.checked_add(len).is_none_or(|end| end > pinned.size) {
+            return Ok(None);
+        }
+        let store = &pinned.core.store;
+        let (Some(place), contiguous) = read_mapping(store, &pinned.tree, offset, len)? else { return Ok(None) };
+        if contiguous < len || place.0 + len + SLACK > store.runtime.region.len() {
+            return Ok(None);
+        }
+        let guard = store.runtime.region.register_view(place, len)?;
+        Ok(Some(View { guard, _pinned: pinned.clone() }))
+    }
+
+    /// The first byte.
+    #[must_use]
+    pub fn as_ptr(&self) -> *const u8 {
+        self.pointer().as_ptr()
+    }
+
+    fn pointer(&self) -> NonNull<u8> {
+        self.guard.pointer()
+    }
+
+    /// Bytes that are valid.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.guard.len()
+    }
+
+    /// Never: a view has at least one byte.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether the medium lost some of these bytes; they read as zeros from then on.
+    #[must_use]
+    pub fn is_failed(&self) -> bool {
+        self.guard.failed()
+    }
+}

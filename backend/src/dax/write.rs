@@ -1,0 +1,142 @@
+//! Writing: one piece at a time, in place where that is allowed, otherwise into new blocks.
+//!
+//! ```text
+//!              head edge          whole blocks          tail edge
+//!   srcmap  |aaaaaa......|......................|......bbbbbb|
+//!   write           |ddddddddddddddddddddddddddddddddd|
+//!   mapping |aaaaaadddddd|dddddddddddddddddddddd|ddddddbbbbbb|
+//! ```
+//!
+//! A copy fills both edges from the old block, or with zeros where there was a hole; whole blocks copy nothing.
+
+use super::read::index;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::inode::{self, FILE_SIZE_MAX, at};
+use crate::inode::Inode;
+use crate::iomap::{Action, Iomap, Write};
+use crate::journal::Store;
+use crate::pmem::{Flushed, Region};
+use crate::units::{BLOCK_SIZE, BlockNumber, FileBlock};
+
+/// What a write stores.
+#[derive(Clone, Copy)]
+pub(crate) enum Source<'a> {
+    Bytes(&'a [u8]),
+    Zeros(u64),
+}
+
+impl Source<'_> {
+    fn len(&self) -> u64 {
+        match self {
+            Source::Bytes(bytes) => bytes.len() as u64,
+            Source::Zeros(len) => *len,
+        }
+    }
+
+    fn store(&self, region: &Region, from: u64, len: u64, iomap: &Iomap, offset: u64) -> Result<Flushed> {
+        let place = iomap.place(offset);
+        let stored = match self {
+            Source::Bytes(bytes) => region.write(place, &bytes[index(from)..index(from + len)])?,
+            Source::Zeros(_) => region.zero(place, len)?,
+        };
+        Ok(region.flush_data(stored))
+    }
+}
+
+/// Whether a new size is durable when the call returns, or with the next sync.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SizeChange {
+    Durable,
+    Lazy,
+}
+
+/// Writes all of `from` at `offset`, growing the file as needed; what lies between the old end and `offset` reads as
+/// zeros. On line media the bytes are durable at return. Crash: any subset of the blocks may have been written, each whole
+/// where it was copied or allocated.
+pub(crate) fn write(store: &Store, inode: &Inode, offset: u64, from: Source<'_>, size: SizeChange) -> Result<()> {
+    let end = offset.checked_add(from.len()).filter(|&end| end <= FILE_SIZE_MAX).ok_or_else(|| too_large(offset))?;
+    let old_size = inode.size(store)?;
+    if offset > old_size {
+        super::range::zero_beyond_end(store, inode, old_size, offset)?;
+    }
+    store_range(store, inode, offset, from)?;
+    if end > old_size {
+        grow_to(store, inode, end, size)?;
+    }
+    inode.touch(store)
+}
+
+fn too_large(offset: u64) -> Error {
+    Error::new(ErrorKind::TooLarge, format!("a write at {offset} would pass the largest file, {FILE_SIZE_MAX} bytes"))
+}
+
+/// Publishes a greater size; everything below it is durable already.
+pub(super) fn grow_to(store: &Store, inode: &Inode, size: u64, how: SizeChange) -> Result<()> {
+    let region = &store.runtime.region;
+    let ready = region.fence(Flushed::none())?;
+    let stored = region.publish(inode.field(at::SIZE), inode::encode_size(size, inode.number), &ready)?;
+    match how {
+        SizeChange::Durable => region.fence(region.flush_data(stored)).map(|_| ()),
+        SizeChange::Lazy => {
+            stored.leave_unflushed();
+            Ok(())
+        }
+    }
+}
+
+/// Stores a range without regard to the file's size.
+pub(super) fn store_range(store: &Store, inode: &Inode, offset: u64, from: Source<'_>) -> Result<()> {
+    let end = offset + from.len();
+    let mut at = offset;
+    let mut goal = None;
+    while at < end {
+        let start = FileBlock::of(at);
+        let write = Write::begin(store, inode, start, end.div_ceil(BLOCK_SIZE) - start.0, goal)?;
+        let iomap = write.iomap;
+        let piece_end = end.min((start.0 + iomap.blocks) * BLOCK_SIZE);
+        let in_place = match iomap.action {
+            Action::InPlace => Some(store.runtime.begin_change(inode.place)?),
+            _ => None,
+        };
+        let stored = fill(store, &iomap, at, piece_end, from, at - offset);
+        match stored {
+            Ok(data) => write.end(data)?,
+            Err(error) => {
+                write.cancel();
+                return Err(error);
+            }
+        }
+        drop(in_place);
+        goal = Some(next_block(&iomap));
+        at = piece_end;
+    }
+    Ok(())
+}
+
+fn next_block(iomap: &Iomap) -> BlockNumber {
+    iomap.mapping.first.add(iomap.blocks)
+}
+
+/// The actor: the data, and around it the edges of the first and the last block.
+fn fill(store: &Store, iomap: &Iomap, start: u64, end: u64, from: Source<'_>, skip: u64) -> Result<Flushed> {
+    let region = &store.runtime.region;
+    let mut data = from.store(region, skip, end - start, iomap, start)?;
+    if iomap.action != Action::InPlace {
+        data = data.join(edge(store, iomap, iomap.start.offset(), start)?);
+        data = data.join(edge(store, iomap, end, (iomap.start.0 + iomap.blocks) * BLOCK_SIZE)?);
+    }
+    Ok(data)
+}
+
+/// Fills `[start, end)` of a new block with what the file held there.
+fn edge(store: &Store, iomap: &Iomap, start: u64, end: u64) -> Result<Flushed> {
+    if start == end {
+        return Ok(Flushed::none());
+    }
+    let region = &store.runtime.region;
+    let stored = match iomap.source(start) {
+        Some(source) => region.copy(source, iomap.place(start), end - start)?,
+        None => region.zero(iomap.place(start), end - start)?,
+    };
+    Ok(region.flush_data(stored))
+}

@@ -1,0 +1,530 @@
+//! The public file handle.
+//!
+//! Every call that changes something marks itself at the cut gate, takes the file's lock, and does its work in [`dax`];
+//! nothing here knows how.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::Weak;
+
+use parking_lot::Mutex;
+
+use crate::dax::batch::{Side, check_no_batch};
+use crate::dax::view::{Pinned, View};
+use crate::dax::write::{SizeChange, Source};
+use crate::dax::{self, range};
+pub use crate::dax::range::{Extent, ExtentKind};
+use crate::error::{Error, ErrorKind, Result};
+use crate::inode::advisory::{self, HandleId, LockMode, LockState, SharedMemory};
+use crate::inode::open::OpenInode;
+use crate::inode::{Core, Inode};
+use crate::namespace::resolve;
+use crate::pmem::medium::Granularity;
+use crate::pool::Pool;
+use crate::stat::Metadata;
+
+/// How a file is opened, as with [`std::fs::OpenOptions`].
+#[derive(Clone, Copy, Debug, Default)]
+#[must_use]
+pub struct FileOptions {
+    pub(crate) read: bool,
+    pub(crate) write: bool,
+    pub(crate) create: bool,
+    pub(crate) create_new: bool,
+    pub(crate) truncate: bool,
+}
+
+impl FileOptions {
+    /// Nothing is allowed yet.
+    pub const fn new() -> FileOptions {
+        FileOptions { read: false, write: false, create: false, create_new: false, truncate: false }
+    }
+
+    /// Allows reading.
+    pub const fn read(self, read: bool) -> FileOptions {
+        FileOptions { read, ..self }
+    }
+
+    /// Allows writing.
+    pub const fn write(self, write: bool) -> FileOptions {
+        FileOptions { write, ..self }
+    }
+
+    /// Creates the file if it is not there; needs `write`.
+    pub const fn create(self, create: bool) -> FileOptions {
+        FileOptions { create, ..self }
+    }
+
+    /// Creates the file and fails with `AlreadyExists` if it is there; needs `write`.
+    pub const fn create_new(self, create_new: bool) -> FileOptions {
+        FileOptions { create_new, ..self }
+    }
+
+    /// Cuts the file to no bytes when it is opened; needs `write`.
+    pub const fn truncate(self, truncate: bool) -> FileOptions {
+        FileOptions { truncate, ..self }
+    }
+
+    pub(crate) fn check(self, path: &Path) -> Result<()> {
+        let invalid = |message: &str| Err(Error::new(ErrorKind::InvalidInput, message).at(path));
+        if !self.read && !self.write {
+            return invalid("a file is opened for reading, writing or both; neither was asked for");
+        }
+        if !self.write && (self.create || self.create_new || self.truncate) {
+            return invalid("creating or truncating needs write access");
+        }
+        Ok(())
+    }
+}
+
+/// An open file of a pool. All calls may be made from any thread at once; writers of one file take turns, readers wait
+/// for nobody.
+///
+/// On byte and cache-line media (DAX file systems, dax devices, and tmpfs as their stand-in) everything but
+/// [`File::append`] is durable when the call returns. On page media (plain files) it is durable after [`File::sync`], or
+/// after the commit of a batch.
+pub struct File {
+    pool: Pool,
+    open: Arc<OpenInode>,
+    handle: HandleId,
+    options: FileOptions,
+    pinned: Mutex<Weak<Pinned>>,
+}
+
+impl File {
+    pub(crate) fn new(pool: Pool, open: Arc<OpenInode>, options: FileOptions) -> File {
+        File { pool, open, handle: HandleId::new(), options, pinned: Mutex::new(Weak::new()) }
+    }
+
+    fn core(&self) -> &Arc<Core> {
+        self.pool.core()
+    }
+
+    fn target(&self) -> &Inode {
+        &self.open.inode
+    }
+
+    fn readable(&self) -> Result<()> {
+        if self.options.read {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::PermissionDenied, "the file was not opened for reading"))
+    }
+
+    fn writable(&self) -> Result<()> {
+        if self.open.snapshot {
+            return Err(Error::new(ErrorKind::ReadOnly, "the file is part of a snapshot"));
+        }
+        if !self.options.write {
+            return Err(Error::new(ErrorKind::PermissionDenied, "the file was not opened for writing"));
+        }
+        self.pool.writable()
+    }
+
+    /// Runs `change` as one marked operation under the file's lock.
+    fn change<T>(&self, change: impl FnOnce(&Inode) -> Result<T>) -> Result<T> {
+        self.writable()?;
+        let store = &self.core().store;
+        let done = {
+            let _mark = store.runtime.enter()?;
+            let _held = self.target().lock(store)?;
+            check_no_batch(store, self.target())?;
+            change(self.target())
+        };
+        self.pool.reclaim_queued();
+        done
+    }
+
+    /// Reads up to `into.len()` bytes at byte `offset`; fewer, or none, only at the end of the file. Holes and blocks that
+    /// were only reserved read as zeros.
+    ///
+    /// # Errors
+    /// `PermissionDenied` if not opened for reading, `MediaError` where the medium lost the bytes, `Corrupt` where the
+    /// file's map is damaged.
+    pub fn read_at(&self, into: &mut [u8], offset: u64) -> Result<usize> {
+        self.readable()?;
+        dax::read::read(&self.core().store, self.target(), offset, into)
+    }
+
+    /// Fills `into` from byte `offset`.
+    ///
+    /// # Errors
+    /// As [`File::read_at`], and `InvalidInput` where the file ends before.
+    pub fn read_exact_at(&self, into: &mut [u8], offset: u64) -> Result<()> {
+        let read = self.read_at(into, offset)?;
+        if read == into.len() {
+            return Ok(());
+        }
+        let message = format!("{} bytes wanted at {offset}, {read} are there", into.len());
+        Err(Error::new(ErrorKind::InvalidInput, message))
+    }
+
+    /// Writes all of `from` at byte `offset`, growing the file as needed; a gap reads as zeros.
+    ///
+    /// A crash may leave any subset of the blocks written; use a [`Batch`] for all or nothing.
+    ///
+    /// # Errors
+    /// `NoSpace`, with a prefix of whole pieces written; `Busy` while a batch is open on the file; `TooLarge` past
+    /// 2^48 - 1 bytes; `ReadOnly`, `PermissionDenied`, `MediaError`, `Corrupt`.
+    pub fn write_at(&self, from: &[u8], offset: u64) -> Result<()> {
+        self.change(|inode| {
+            dax::write::write(&self.core().store, inode, offset, Source::Bytes(from), SizeChange::Durable)
+        })
+    }
+
+    /// Writes all of `from` at the end of the file and answers where that was. The bytes survive the process at once; that
+    /// they are part of the file is durable after [`File::sync`].
+    ///
+    /// # Errors
+    /// As [`File::write_at`].
+    pub fn append(&self, from: &[u8]) -> Result<u64> {
+        self.change(|inode| {
+            let store = &self.core().store;
+            let end = inode.size(store)?;
+            dax::write::write(store, inode, end, Source::Bytes(from), SizeChange::Lazy)?;
+            Ok(end)
+        })
+    }
+
+    /// The size in bytes.
+    ///
+    /// # Errors
+    /// `Corrupt` where the size word is damaged.
+    pub fn len(&self) -> Result<u64> {
+        self.target().size(&self.core().store)
+    }
+
+    /// Whether the size is 0.
+    ///
+    /// # Errors
+    /// As [`File::len`].
+    pub fn is_empty(&self) -> Result<bool> {
+        self.len().map(|len| len == 0)
+    }
+
+    /// Sets the size to `len` bytes. Cut blocks are given back, added bytes read as zeros and take no space.
+    ///
+    /// # Errors
+    /// As [`File::write_at`].
+    pub fn set_len(&self, len: u64) -> Result<()> {
+        self.change(|inode| range::set_len(&self.core().store, inode, len))
+    }
+
+    /// Reserves blocks for `[offset, offset + len)`, as fallocate(2): writes there need no new blocks unless they are
+    /// shared meanwhile. With `keep_size` the size stays as it is.
+    ///
+    /// # Errors
+    /// As [`File::write_at`]; `NoSpace` before anything is reserved; `InvalidInput` for an empty range.
+    pub fn allocate(&self, offset: u64, len: u64, keep_size: bool) -> Result<()> {
+        self.change(|inode| range::allocate(&self.core().store, inode, offset, len, keep_size))
+    }
+
+    /// Makes `[offset, offset + len)` read as zeros, up to the end of the file. Whole blocks become holes.
+    ///
+    /// # Errors
+    /// As [`File::write_at`]; `InvalidInput` for an empty range.
+    pub fn zero_range(&self, offset: u64, len: u64) -> Result<()> {
+        self.change(|inode| range::zero_range(&self.core().store, inode, offset, len))
+    }
+
+    /// Gives back the whole blocks in `[offset, offset + len)` and zeros the rest of it. The size stays.
+    ///
+    /// # Errors
+    /// As [`File::write_at`]; `InvalidInput` for an empty range.
+    pub fn punch_hole(&self, offset: u64, len: u64) -> Result<()> {
+        self.change(|inode| range::punch_hole(&self.core().store, inode, offset, len))
+    }
+
+    /// The first byte at or after `offset` that lies in a written block; nothing if there is none before the end
+    /// (SEEK_DATA).
+    ///
+    /// # Errors
+    /// `MediaError`, `Corrupt`.
+    pub fn seek_data(&self, offset: u64) -> Result<Option<u64>> {
+        range::seek_data(&self.core().store, self.target(), offset)
+    }
+
+    /// The first byte at or after `offset` that lies in a hole or a block never written; the end of the file if there is
+    /// none (SEEK_HOLE).
+    ///
+    /// # Errors
+    /// `MediaError`, `Corrupt`.
+    pub fn seek_hole(&self, offset: u64) -> Result<u64> {
+        range::seek_hole(&self.core().store, self.target(), offset)
+    }
+
+    /// All mapped runs, in order (FIEMAP).
+    ///
+    /// # Errors
+    /// `MediaError`, `Corrupt`.
+    pub fn extents(&self) -> Result<Vec<Extent>> {
+        range::extents(&self.core().store, self.target())
+    }
+
+    /// Makes everything written to the file durable, whoever wrote it.
+    ///
+    /// # Errors
+    /// `Io` when the medium refuses; from then on the pool is read-only.
+    pub fn sync(&self) -> Result<()> {
+        let store = &self.core().store;
+        if store.runtime.region.granularity() == Granularity::Page {
+            return store.space.settle();
+        }
+        let inode = self.target().place;
+        let flushed = store.runtime.region.flush_range(inode, crate::format::inode::DURABLE_BYTES as u64);
+        store.runtime.region.fence(flushed).map(|_| ())
+    }
+
+    /// What is known about the file.
+    ///
+    /// # Errors
+    /// `MediaError`, `Corrupt`.
+    pub fn metadata(&self) -> Result<Metadata> {
+        let kind = self.target().kind(&self.core().store)?;
+        let located = resolve::Located {
+            inode: *self.target(),
+            generation: kind.generation,
+            kind: kind.kind,
+            read_only: self.open.snapshot,
+        };
+        resolve::stat(&self.core().store, &located).map(Metadata::of)
+    }
+
+    /// The number of its inode, unique in the pool while the file exists.
+    #[must_use]
+    pub fn inode(&self) -> u64 {
+        self.target().number.0
+    }
+
+    /// The pool it lies in.
+    #[must_use]
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Whether no name leads to the file any more: it was removed, replaced, or a forced rollback put another in its place.
+    ///
+    /// # Errors
+    /// `Corrupt` where the links word is damaged.
+    pub fn is_stale(&self) -> Result<bool> {
+        Ok(self.target().links(&self.core().store)? == 0)
+    }
+
+    /// Makes `[dst_offset, dst_offset + len)` of this file share the blocks of `[src_offset, src_offset + len)` of `src`,
+    /// as FICLONERANGE does: offsets are multiples of 4096 bytes, and so is `len` unless it ends at the end of `src` and at
+    /// or past the end of this file.
+    ///
+    /// # Errors
+    /// `InvalidInput` for offsets that are not aligned, a range beyond the end of `src`, or ranges of one file that overlap;
+    /// otherwise as [`File::write_at`].
+    pub fn clone_range(&self, src: &File, src_offset: u64, dst_offset: u64, len: u64) -> Result<()> {
+        src.readable()?;
+        self.with_other(src, |target, source| {
+            dax::share::clone_range(&self.core().store, source, src_offset, target, dst_offset, len)
+        })
+    }
+
+    /// Makes the contents and the size of this file those of `with`, sharing all blocks, in one durable transaction. It
+    /// stays the same file: names, handles and locks are as before.
+    ///
+    /// # Errors
+    /// As [`File::write_at`].
+    pub fn replace_contents(&self, with: &File) -> Result<()> {
+        with.readable()?;
+        if with.inode() == self.inode() {
+            return self.writable();
+        }
+        self.with_other(with, |target, source| dax::share::replace_contents(&self.core().store, target, source))
+    }
+
+    /// Runs `change` with both files locked, in the order of their numbers.
+    fn with_other(&self, other: &File, change: impl FnOnce(&Inode, &Inode) -> Result<()>) -> Result<()> {
+        self.writable()?;
+        if !Arc::ptr_eq(self.core(), other.core()) {
+            return Err(Error::new(ErrorKind::InvalidInput, "files of two pools cannot share blocks"));
+        }
+        let store = &self.core().store;
+        let _mark = store.runtime.enter()?;
+        let (mine, theirs) = (self.target(), other.target());
+        let mut both = vec![mine, theirs];
+        both.sort_by_key(|inode| inode.number);
+        both.dedup();
+        let mut held = Vec::with_capacity(2);
+        for inode in both {
+            held.push(inode.lock(store)?);
+        }
+        check_no_batch(store, mine)?;
+        change(mine, theirs)
+    }
+
+    /// Opens an atomic batch: until it is dropped, other writers of this file get Busy.
+    ///
+    /// # Errors
+    /// `Busy` while another one is open, in any process; otherwise as [`File::write_at`].
+    pub fn batch(&self) -> Result<Batch> {
+        self.writable()?;
+        let store = &self.core().store;
+        let _mark = store.runtime.enter()?;
+        let _held = self.target().lock(store)?;
+        let side = Side::open(store, self.target())?;
+        self.core().open.share(&self.open);
+        Ok(Batch { pool: self.pool.clone(), open: self.open.clone(), side: Some(side) })
+    }
+
+    /// A pointer to the `len` bytes at `offset`, valid and unchanged until it is dropped; nothing where they are not data
+    /// in one piece of the pool, or pass the end.
+    ///
+    /// # Errors
+    /// `NoSpace` if the pin cannot be noted; `TooManyLinks`, `MediaError`, `Corrupt`.
+    pub fn view(&self, offset: u64, len: usize) -> Result<Option<View>> {
+        self.readable()?;
+        let mut cached = self.pinned.lock();
+        let pinned = match cached.upgrade() {
+            Some(pinned) if pinned.is_current(self.target())? => pinned,
+            _ => {
+                let pinned = Arc::new(Pinned::new(self.core(), self.target())?);
+                *cached = Arc::downgrade(&pinned);
+                pinned
+            }
+        };
+        View::of(&pinned, offset, len as u64)
+    }
+
+    /// Takes one of the file's 16 numbered advisory locks, shared by all handles of all processes. Never waits: `false`
+    /// says that a live other holder forbids it. Shared becomes exclusive where this handle is the only holder; exclusive
+    /// becomes shared. Locks end with the handle, and with the process.
+    ///
+    /// # Errors
+    /// `InvalidInput` for an index over 15; `NoSpace`, `MediaError`.
+    pub fn try_lock(&self, index: u8, mode: LockMode) -> Result<bool> {
+        advisory::try_lock(&self.core().store, &self.open, self.handle, index, mode)
+    }
+
+    /// Lets go of what this handle holds of a lock.
+    ///
+    /// # Errors
+    /// `InvalidInput` for an index over 15; `MediaError`.
+    pub fn unlock(&self, index: u8) -> Result<()> {
+        advisory::unlock(&self.core().store, &self.open, self.handle, index)
+    }
+
+    /// Who else holds a lock.
+    ///
+    /// # Errors
+    /// `InvalidInput` for an index over 15; `MediaError`.
+    pub fn lock_state(&self, index: u8) -> Result<LockState> {
+        advisory::lock_state(&self.core().store, &self.open, self.handle, index)
+    }
+
+    /// Attaches to the file's shared memory: volatile, zeroed when its first live user attaches, the same for all handles
+    /// of all processes, and never part of a clone or snapshot.
+    ///
+    /// # Errors
+    /// `NoSpace`, `MediaError`.
+    pub fn shared_memory(&self) -> Result<SharedMemory> {
+        SharedMemory::attach(self.core(), &self.open)
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let core = self.core();
+        let unlocked = advisory::release_all(&core.store, &self.open, self.handle);
+        let closed = core.open.close(&core.store, &self.open);
+        if let Err(error) = unlocked.and(closed) {
+            tracing::error!(%error, "a file could not be closed");
+        }
+    }
+}
+
+/// Any number of writes and truncates of one file, visible and durable together at [`Batch::commit`] or not at all.
+/// Dropping it discards what was not committed. Owned by whoever holds it: it may move between threads.
+pub struct Batch {
+    pool: Pool,
+    open: Arc<OpenInode>,
+    side: Option<Side>,
+}
+
+impl Batch {
+    fn side(&mut self) -> Result<&mut Side> {
+        self.side.as_mut().ok_or_else(|| Error::new(ErrorKind::Stale, "the batch is closed"))
+    }
+
+    /// Writes all of `from` at byte `offset`; only this batch sees it.
+    ///
+    /// # Errors
+    /// `NoSpace`, `TooLarge`, `MediaError`; what was written before stays in the batch.
+    pub fn write_at(&mut self, from: &[u8], offset: u64) -> Result<()> {
+        let pool = self.pool.clone();
+        let store = &pool.core().store;
+        self.side()?.write(store, offset, from)
+    }
+
+    /// Reads the file as it will be after the commit; fewer bytes only at its end.
+    ///
+    /// # Errors
+    /// `MediaError`, `Corrupt`.
+    pub fn read_at(&self, into: &mut [u8], offset: u64) -> Result<usize> {
+        match &self.side {
+            Some(side) => side.read(&self.pool.core().store, offset, into),
+            None => Ok(0),
+        }
+    }
+
+    /// Sets the size the file will have.
+    ///
+    /// # Errors
+    /// As [`Batch::write_at`].
+    pub fn set_len(&mut self, len: u64) -> Result<()> {
+        let pool = self.pool.clone();
+        let store = &pool.core().store;
+        self.side()?.set_len(store, len)
+    }
+
+    /// The size the file will have.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.side.as_ref().map_or(0, Side::len)
+    }
+
+    /// Whether a commit would change nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.side.as_ref().is_none_or(Side::is_unchanged)
+    }
+
+    /// Makes all of it visible and durable in one transaction; the batch is empty again and stays open.
+    ///
+    /// # Errors
+    /// `NoSpace`, `Busy`, `Io`, `MediaError`: nothing is visible and the batch is as before.
+    pub fn commit(&mut self) -> Result<()> {
+        let pool = self.pool.clone();
+        pool.commit_batches(&mut [self], None)
+    }
+
+    /// Forgets everything since the last commit.
+    pub fn discard(&mut self) {
+        let pool = self.pool.clone();
+        let discarded = self.side().and_then(|side| side.discard(&pool.core().store));
+        if let Err(error) = discarded {
+            tracing::error!(%error, "a batch could not be discarded");
+        }
+    }
+
+    pub(crate) fn side_of<'a>(&'a mut self, pool: &Pool) -> Result<&'a mut Side> {
+        if !Arc::ptr_eq(self.pool.core(), pool.core()) {
+            return Err(Error::new(ErrorKind::InvalidInput, "a batch of another pool"));
+        }
+        self.side()
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        let core = self.pool.core();
+        let closed = self.side.take().map_or(Ok(()), |side| side.close(&core.store));
+        if let Err(error) = closed.and(core.open.close(&core.store, &self.open)) {
+            tracing::error!(%error, "a batch could not be closed");
+        }
+    }
+}

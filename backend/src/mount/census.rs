@@ -1,0 +1,357 @@
+//! A census: every reference of every map, counted into ordinary memory.
+//!
+//! ```text
+//! inode table -> its blocks -> inodes -> roots -> nodes -> data blocks
+//! ```
+//!
+//! Each node is read once, when its first reference is found, whatever the bytes say: so time and memory are bounded by
+//! the size of the pool (5 bytes for each block in use). A block has one level; being named at two is damage. Threads
+//! share the work node by node.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::error::{Error, Result};
+use crate::format::entry::{Entry, Root, span};
+use crate::format::inode::{self, Birth, DURABLE_BYTES, INODE_SIZE, Kind, KindWord};
+use crate::format::layout::{self, TABLE_INODE};
+use crate::inode::Inode;
+use crate::pmem::Region;
+use crate::space::counts::{COUNT_MAX, read_node};
+use crate::units::{BLOCK_SIZE, BlockNumber, CHUNK_BLOCKS, InodeNumber, PoolOffset};
+
+const CHUNK: usize = CHUNK_BLOCKS as usize;
+const INODES_PER_BLOCK: u64 = BLOCK_SIZE / INODE_SIZE;
+/// Problems that are described; more are only counted.
+const PROBLEMS_MAX: usize = 1000;
+
+/// What the durable half of an inode in use says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InodeFacts {
+    pub(crate) inode: Inode,
+    pub(crate) kind: KindWord,
+    pub(crate) links: u32,
+    pub(crate) size: u64,
+    pub(crate) root: Option<Root>,
+    pub(crate) birth: Birth,
+}
+
+/// All references of a pool.
+pub(crate) struct Census<'a> {
+    region: &'a Region,
+    pool_blocks: u64,
+    chunks: Vec<OnceLock<Box<Chunk>>>,
+    problems: Mutex<Problems>,
+    inodes: Mutex<Vec<InodeFacts>>,
+}
+
+#[derive(Default)]
+struct Problems {
+    described: Vec<Error>,
+    more: u64,
+}
+
+struct Chunk {
+    counts: [AtomicU32; CHUNK],
+    /// 0: not seen; otherwise the level and 1.
+    levels: [AtomicU8; CHUNK],
+}
+
+enum Task {
+    /// A block of the inode table, and the number of its first inode.
+    Inodes(BlockNumber, u64),
+    /// A node whose first reference was just found.
+    Node(BlockNumber, u8),
+}
+
+/// Work to share, and how much of it is being done.
+struct Queue {
+    state: Mutex<(Vec<Task>, usize)>,
+    changed: Condvar,
+}
+
+impl<'a> Census<'a> {
+    /// Counts. Damage is among the problems of the census; an error means that the pool could not be read.
+    pub(crate) fn take(region: &'a Region, pool_blocks: u64) -> Result<Census<'a>> {
+        let chunk_count = usize::try_from(pool_blocks / CHUNK_BLOCKS).unwrap_or(0);
+        let census = Census {
+            region,
+            pool_blocks,
+            chunks: (0..chunk_count).map(|_| OnceLock::new()).collect(),
+            problems: Mutex::default(),
+            inodes: Mutex::default(),
+        };
+        let table = census.walk_table()?;
+        let tasks = table.iter().map(|&(index, block)| Task::Inodes(block, index * INODES_PER_BLOCK));
+        census.work(tasks.collect())?;
+        for &(index, block) in &table {
+            if census.count(block) != 1 {
+                let found = format_args!("{} references", census.count(block)).to_string();
+                census.problem(Error::corrupt(
+                    "inode table",
+                    format_args!("block {index}"),
+                    "one reference",
+                    found,
+                ));
+            }
+        }
+        census.inodes.lock().sort_unstable_by_key(|facts| facts.inode.number);
+        Ok(census)
+    }
+
+    /// References to `block`.
+    pub(crate) fn count(&self, block: BlockNumber) -> u32 {
+        self.chunk(block).map_or(0, |(chunk, index)| chunk.counts[index].load(Ordering::Relaxed))
+    }
+
+    /// References to each block of the chunk at `first`; nothing where there are none.
+    pub(crate) fn counts_of_chunk(&self, first: BlockNumber) -> Option<impl Iterator<Item = u32> + '_> {
+        let (chunk, _) = self.chunk(first)?;
+        Some(chunk.counts.iter().map(|count| count.load(Ordering::Relaxed)))
+    }
+
+    /// All inodes in use, by number. The table's own is not among them.
+    pub(crate) fn inodes(&mut self) -> &[InodeFacts] {
+        self.inodes.get_mut()
+    }
+
+    /// What contradicts the format, as far as it is described, and how many more there are.
+    pub(crate) fn take_problems(&mut self) -> (Vec<Error>, u64) {
+        let problems = std::mem::take(self.problems.get_mut());
+        (problems.described, problems.more)
+    }
+
+    fn problem(&self, error: Error) {
+        let mut problems = self.problems.lock();
+        if problems.described.len() < PROBLEMS_MAX {
+            problems.described.push(error);
+        } else {
+            problems.more += 1;
+        }
+    }
+
+    fn chunk(&self, block: BlockNumber) -> Option<(&Chunk, usize)> {
+        let chunk = self.chunks.get(usize::try_from(block.0 / CHUNK_BLOCKS).ok()?)?.get()?;
+        Some((chunk, index_in_chunk(block)))
+    }
+
+    /// Counts a reference to `block` at `level`; true if it is the first. `place` is where the reference stands.
+    fn refer(&self, block: BlockNumber, level: u8, place: PoolOffset) -> Option<bool> {
+        let slot = usize::try_from(block.0 / CHUNK_BLOCKS).ok().and_then(|index| self.chunks.get(index));
+        let Some(slot) = slot.filter(|_| layout::is_allocatable(block, self.pool_blocks)) else {
+            self.problem(Error::corrupt("reference", place, "a block inside a group of the pool", block));
+            return None;
+        };
+        let chunk = slot.get_or_init(|| {
+            let counts = [const { AtomicU32::new(0) }; CHUNK];
+            Box::new(Chunk { counts, levels: [const { AtomicU8::new(0) }; CHUNK] })
+        });
+        let index = index_in_chunk(block);
+        let first =
+            match chunk.levels[index].compare_exchange(0, level + 1, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => true,
+                Err(seen) if seen == level + 1 => false,
+                Err(seen) => {
+                    let expected = format_args!("{block} at level {}, as elsewhere", seen - 1).to_string();
+                    self.problem(Error::corrupt("reference", place, expected, format_args!("level {level}")));
+                    return None;
+                }
+            };
+        if chunk.counts[index].fetch_add(1, Ordering::Relaxed) >= COUNT_MAX {
+            self.problem(Error::corrupt("reference", place, "fewer owners than a count can hold", block));
+            return None;
+        }
+        Some(first)
+    }
+
+    /// The blocks of the inode table by their index in it.
+    fn walk_table(&self) -> Result<Vec<(u64, BlockNumber)>> {
+        let Some(facts) = self.inode_at(Inode { number: InodeNumber(0), place: TABLE_INODE })? else {
+            self.problem(Error::corrupt("inode table", TABLE_INODE, "a file", "nothing"));
+            return Ok(vec![]);
+        };
+        let mut blocks = Vec::new();
+        if let Some(root) = facts.root {
+            let place = inode::field(TABLE_INODE, inode::at::ROOT);
+            self.walk_table_part(root.entry, root.height, 0, place, &mut blocks)?;
+        }
+        let expected = facts.size / BLOCK_SIZE;
+        blocks.retain(|&(index, _)| index < expected);
+        if blocks.len() as u64 != expected || facts.size % BLOCK_SIZE != 0 {
+            let found = format_args!("{}", blocks.len()).to_string();
+            self.problem(Error::corrupt("inode table", "its size", format_args!("{expected} blocks"), found));
+        }
+        Ok(blocks)
+    }
+
+    fn walk_table_part(
+        &self,
+        entry: Entry,
+        level: u8,
+        base: u64,
+        place: PoolOffset,
+        blocks: &mut Vec<(u64, BlockNumber)>,
+    ) -> Result<()> {
+        match self.refer(entry.block, level, place) {
+            None => return Ok(()),
+            Some(false) => {
+                self.problem(Error::corrupt("inode table", place, "a block of its own", entry.block));
+                return Ok(());
+            }
+            Some(true) => {}
+        }
+        if level == 0 {
+            blocks.push((base, entry.block));
+            return Ok(());
+        }
+        for (slot, place, child) in self.entries(entry.block, level)? {
+            self.walk_table_part(child, level - 1, base + slot * span(level - 1), place, blocks)?;
+        }
+        Ok(())
+    }
+
+    /// The good entries of a node at `level`, with slot and place; the others are problems.
+    fn entries(&self, node: BlockNumber, level: u8) -> Result<Vec<(u64, PoolOffset, Entry)>> {
+        let words = read_node(self.region, node)?;
+        let mut entries = Vec::new();
+        for (slot, &word) in (0..).zip(words.iter()) {
+            let place = node.offset().add(slot * 8);
+            match Entry::decode(word, level - 1, slot) {
+                Ok(Some(entry)) => entries.push((slot, place, entry)),
+                Ok(None) => {}
+                Err(_) => self.problem(Error::corrupt(
+                    "map entry",
+                    place,
+                    format_args!("a checked word of level {}", level - 1),
+                    format_args!("{word:#018x}"),
+                )),
+            }
+        }
+        Ok(entries)
+    }
+
+    fn work(&self, tasks: Vec<Task>) -> Result<()> {
+        let queue = Queue { state: Mutex::new((tasks, 0)), changed: Condvar::new() };
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let failure = Mutex::new(None);
+        std::thread::scope(|scope| {
+            let worker = || {
+                if let Err(error) = queue.run(|task, more| self.perform(task, more)) {
+                    failure.lock().get_or_insert(error);
+                }
+            };
+            for _ in 1..threads {
+                scope.spawn(worker);
+            }
+            worker();
+        });
+        failure.into_inner().map_or(Ok(()), Err)
+    }
+
+    fn perform(&self, task: Task, more: &mut Vec<Task>) -> Result<()> {
+        match task {
+            Task::Inodes(block, first) => {
+                for index in 0..INODES_PER_BLOCK {
+                    let number = InodeNumber(first + index);
+                    let inode = Inode { number, place: block.offset().add(index * INODE_SIZE) };
+                    if number.0 != 0
+                        && let Some(facts) = self.inode_at(inode)?
+                    {
+                        if let Some(root) = facts.root {
+                            self.found(root.entry.block, root.height, inode.field(inode::at::ROOT), more);
+                        }
+                        self.inodes.lock().push(facts);
+                    }
+                }
+            }
+            Task::Node(block, level) => self.node(block, level, more)?,
+        }
+        Ok(())
+    }
+
+    fn node(&self, block: BlockNumber, level: u8, more: &mut Vec<Task>) -> Result<()> {
+        for (_, place, entry) in self.entries(block, level)? {
+            self.found(entry.block, level - 1, place, more);
+        }
+        Ok(())
+    }
+
+    fn found(&self, block: BlockNumber, level: u8, place: PoolOffset, more: &mut Vec<Task>) {
+        if self.refer(block, level, place) == Some(true) && level > 0 {
+            more.push(Task::Node(block, level));
+        }
+    }
+
+    /// Reads an inode's durable half; nothing where it is free or damaged, which is a problem.
+    fn inode_at(&self, inode: Inode) -> Result<Option<InodeFacts>> {
+        let mut bytes = [0; DURABLE_BYTES];
+        self.region.read(inode.place, &mut bytes)?;
+        match decode(&bytes, inode) {
+            Ok(facts) => Ok(facts),
+            Err(error) => {
+                self.problem(error);
+                Ok(None)
+            }
+        }
+    }
+}
+
+fn decode(bytes: &[u8; DURABLE_BYTES], inode: Inode) -> Result<Option<InodeFacts>> {
+    let word = |at: u64| {
+        let at = usize::try_from(at).unwrap_or(0);
+        u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap_or_default())
+    };
+    let number = inode.number;
+    let kind = KindWord::decode(word(inode::at::KIND), number)?;
+    if kind.kind == Kind::Free {
+        return Ok(None);
+    }
+    let root_word = word(inode::at::ROOT);
+    let root = Root::decode(root_word).map_err(|_| {
+        Error::corrupt("root word", number, "a checked word", format_args!("{root_word:#018x}"))
+    })?;
+    Ok(Some(InodeFacts {
+        inode,
+        kind,
+        links: inode::decode_links(word(inode::at::LINKS), number)?,
+        size: inode::decode_size(word(inode::at::SIZE), number)?,
+        root,
+        birth: inode::decode_birth(bytes, number)?,
+    }))
+}
+
+fn index_in_chunk(block: BlockNumber) -> usize {
+    usize::try_from(block.0 % CHUNK_BLOCKS).unwrap_or(0)
+}
+
+impl Queue {
+    /// Performs tasks until there are none and nobody is at work on one that may bring more.
+    fn run(&self, mut perform: impl FnMut(Task, &mut Vec<Task>) -> Result<()>) -> Result<()> {
+        let mut more = Vec::new();
+        let mut state = self.state.lock();
+        loop {
+            match state.0.pop() {
+                Some(task) => {
+                    state.1 += 1;
+                    drop(state);
+                    let performed = perform(task, &mut more);
+                    state = self.state.lock();
+                    state.1 -= 1;
+                    if performed.is_err() {
+                        state.0.clear();
+                        self.changed.notify_all();
+                        return performed;
+                    }
+                    state.0.append(&mut more);
+                    if state.0.len() > 1 || state.1 == 0 {
+                        self.changed.notify_all();
+                    }
+                }
+                None if state.1 == 0 => return Ok(()),
+                None => self.changed.wait(&mut state),
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Leaving a pool: the last handle of a member, and the last member.
+//!
+//! Whoever can take the members byte alone is the last one. It calls the counts clean if nothing speaks against it: no
+//! member died since the first opening, no sync failed, nothing was left over. Otherwise the next to open counts anew.
+
+use std::sync::Arc;
+
+use super::recover::reclaim;
+use super::superblocks;
+use crate::error::Result;
+use crate::format::layout;
+use crate::format::superblock::State;
+use crate::inode::Core;
+use crate::pmem::{Flushed, Region};
+use crate::runtime::member::{MEMBERS_BYTE, OPENING_BYTE, any_slot_in_use};
+use crate::runtime::{Runtime, at};
+use crate::units::{CHUNK_SIZE, PoolOffset};
+
+/// Ends this handle; the last one of the process ends its membership and says how that went.
+pub(crate) fn close(core: Arc<Core>) -> Result<()> {
+    Arc::into_inner(core).map_or(Ok(()), Core::close)
+}
+
+/// What a member does last. A forked child, which is no member, does nothing.
+pub(super) fn leave(core: &Core) -> Result<()> {
+    let runtime = &core.store.runtime;
+    if runtime.region.check_fork().is_err() {
+        return Ok(());
+    }
+    let left = give_back(core);
+    runtime.lock_file.exclusive_wait(OPENING_BYTE)?;
+    if left.is_err() {
+        runtime.region.add_u64(at::DEATHS, 1)?;
+    }
+    runtime.free_slot(runtime.member.slot, runtime.member.generation)?;
+    let last = runtime.lock_file.try_exclusive(MEMBERS_BYTE)?;
+    if left.is_ok() && last && runtime.deaths()? == 0 && !any_slot_in_use(&runtime.region)? {
+        mark_clean(runtime)?;
+    }
+    left
+}
+
+/// Gives back everything that would otherwise die with the member.
+fn give_back(core: &Core) -> Result<()> {
+    reclaim(core)?;
+    let space = &core.store.space;
+    space.close_ledgers()?;
+    space.settle()
+}
+
+/// Makes the counts durable, then says in the superblock that they can be trusted.
+fn mark_clean(runtime: &Runtime) -> Result<()> {
+    let region = &runtime.region;
+    let mut superblock = superblocks::read(region)?;
+    flush_counts(region, superblock.pool_blocks)?;
+    superblock.free_blocks = region.load(at::FREE_BLOCKS)?;
+    superblock.inodes_used = region.load(at::INODES_USED)?;
+    superblock.state = State::Clean;
+    superblocks::write(region, &mut superblock)
+}
+
+fn flush_counts(region: &Region, pool_blocks: u64) -> Result<()> {
+    let mut flushed = Flushed::none();
+    for group in 0..layout::group_count(pool_blocks) {
+        let table: PoolOffset = layout::group_start(group).offset();
+        flushed = flushed.join(region.flush_range(table, CHUNK_SIZE));
+    }
+    // What lies in the file beside the counts has been made durable by who stored it, or is by this.
+    region.fence(flushed)?;
+    region.barrier().map(drop)
+}

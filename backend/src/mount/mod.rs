@@ -1,0 +1,32 @@
+//! Pools as a whole: creating, opening and closing them, and what is done to all of one.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`options`] | how to create or open |
+//! | [`create`] | a new pool |
+//! | [`open`] | the first member, which recovers, and those who join |
+//! | [`close`] | the last handle, and the last member |
+//! | [`recover`] | a member that died: its lanes, ledgers and marks; inodes without a name |
+//! | [`census`] | counting every reference by walking all maps |
+//! | [`rebuild`] | reference counts from a census |
+//! | [`check`] | looking for contradictions, online |
+//! | [`grow`], [`trim`] | more space from the host, unused space back to it |
+//! | [`usage`], [`info`] | what there is |
+//!
+//! One byte of the host file, beyond its end, is locked while somebody opens or closes; another is held by every member.
+//! Who can have the second alone is the only one there: the first to open, who wipes all volatile state, raises the
+//! epoch and recovers, or the last to close, who may call the counts clean.
+
+pub(crate) mod census;
+pub(crate) mod close;
+pub(crate) mod create;
+pub(crate) mod open;
+pub(crate) mod options;
+pub(crate) mod rebuild;
+pub(crate) mod recover;
+mod superblocks;
+
+pub use options::{CreateOptions, OpenOptions};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,205 @@
+//! Opening a pool: the first member recovers it, the others join.
+//!
+//! ```text
+//! lock the opening byte
+//!   alone on the members byte?
+//!     yes: choose the superblock -> epoch + 1, state open, durably -> wipe volatile state -> replay all lanes
+//!          -> counts: trusted after a clean close, otherwise rebuilt
+//!     no:  check that the volatile state is of the superblock's epoch
+//!   take a slot -> recover the dead members that were met on the way
+//! unlock the opening byte
+//! ```
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::options::OpenOptions;
+use super::rebuild::rebuild;
+use super::{close, recover, superblocks};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::layout::{self, GROUPS, RUNTIME, SLOT_COUNT};
+use crate::format::superblock::{State, Superblock};
+use crate::inode::{Core, Inode};
+use crate::journal::{self, Settings, Store};
+use crate::os::file::{Identity, identity};
+use crate::os::lock::LockFile;
+use crate::os::process;
+use crate::pmem::{Access, MapOptions, Region};
+use crate::runtime::member::{MEMBERS_BYTE, Member, OPENING_BYTE, any_slot_in_use, take_slot};
+use crate::runtime::{Runtime, at};
+
+/// How a pool was found when this process opened it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Opening {
+    /// It had been closed by its last member, or lived.
+    pub(crate) clean: bool,
+    /// What this process did to make it whole, if it was the first to open it after a crash.
+    pub(crate) recovery: Option<RecoveryInfo>,
+}
+
+/// What the first opening after a crash did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RecoveryInfo {
+    /// Transactions that were complete in their lanes and not yet applied.
+    pub transactions_replayed: u64,
+    /// Inodes without a name that were freed.
+    pub orphans_removed: u64,
+    /// Blocks in use, whose references were counted.
+    pub blocks_counted: u64,
+    /// How long it took, in microseconds.
+    pub microseconds: u64,
+}
+
+/// Opens the pool at `path` for reading and writing.
+///
+/// # Errors
+/// `NotAPool`, `UnsupportedVersion`, `UnsupportedMedium`; `Corrupt` where the file is truncated or, after a crash, the maps are
+/// damaged; `Busy` where all member slots are taken or a device is in use through another node.
+pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<(Arc<Core>, Opening)> {
+    let lock_file = LockFile::open(path)?;
+    lock_file.exclusive_wait(OPENING_BYTE)?;
+    let first = lock_file.try_exclusive(MEMBERS_BYTE)?;
+    if !first {
+        lock_file.shared_wait(MEMBERS_BYTE)?;
+    }
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .open(path)
+        .map_err(|error| Error::os("open", error).at(path))?;
+    let node = identity(&file).map_err(|error| Error::os("stat", error).at(path))?;
+    let map = MapOptions { dax: options.dax, flush: options.flush, access: Access::ReadWrite };
+    let region = Region::map(file, path, map)?;
+    let opened =
+        if first { open_first(region, lock_file, node, options.force) } else { join(region, lock_file) };
+    opened.map_err(|error| error.at(path))
+}
+
+fn open_first(
+    region: Region,
+    lock_file: LockFile,
+    node: Identity,
+    force: bool,
+) -> Result<(Arc<Core>, Opening)> {
+    let started = Instant::now();
+    let mut superblock = superblocks::read(&region)?;
+    superblocks::check_writable(&superblock)?;
+    check_other_node(&region, &superblock, node, force)?;
+    let was_clean = superblock.state == State::Clean && counts_plausible(&superblock);
+    let pool_blocks = superblock.pool_blocks;
+
+    begin_epoch(&region, &mut superblock, node)?;
+    wipe(&region, superblock.epoch, pool_blocks)?;
+    let mut transactions_replayed = 0;
+    for slot in 0..SLOT_COUNT {
+        transactions_replayed += journal::recover(&region, slot)?;
+    }
+    let (free_blocks, inodes_used, orphans) = if was_clean {
+        (superblock.free_blocks, superblock.inodes_used, vec![])
+    } else {
+        let rebuilt = rebuild(&region, pool_blocks)?;
+        (rebuilt.free_blocks, rebuilt.inodes_used, rebuilt.orphans)
+    };
+    region.store_u64(at::FREE_BLOCKS, free_blocks)?;
+    region.store_u64(at::INODES_USED, inodes_used)?;
+    lock_file.try_shared(MEMBERS_BYTE)?;
+    let core = assemble(region, lock_file, &superblock)?;
+    let orphans_removed = let_others_in(&core, orphans)?;
+    let recovery = (!was_clean).then(|| RecoveryInfo {
+        transactions_replayed,
+        orphans_removed,
+        blocks_counted: layout::allocatable_blocks(pool_blocks).saturating_sub(free_blocks),
+        microseconds: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+    });
+    Ok((core, Opening { clean: was_clean, recovery }))
+}
+
+fn join(region: Region, lock_file: LockFile) -> Result<(Arc<Core>, Opening)> {
+    let superblock = superblocks::read(&region)?;
+    superblocks::check_writable(&superblock)?;
+    let epoch = region.load(at::EPOCH)?;
+    if epoch != superblock.epoch {
+        return Err(Error::corrupt(
+            "runtime header",
+            RUNTIME,
+            format_args!("epoch {}", superblock.epoch),
+            format_args!("epoch {epoch}"),
+        ));
+    }
+    let core = assemble(region, lock_file, &superblock)?;
+    let_others_in(&core, vec![])?;
+    Ok((core, Opening { clean: true, recovery: None }))
+}
+
+/// Becomes a member: takes a slot and recovers the dead members that were met on the way. The volatile state is in order,
+/// and the opening byte stays locked.
+pub(super) fn assemble(region: Region, lock_file: LockFile, superblock: &Superblock) -> Result<Arc<Core>> {
+    let (member, dead) = take_slot(&region, &lock_file)?;
+    let core = member_core(region, lock_file, member, superblock);
+    let runtime = &core.store.runtime;
+    for Member { slot, generation } in dead {
+        runtime.recover_if_dead(slot, generation)?;
+    }
+    Ok(core)
+}
+
+/// Lets others open, then frees the orphans that recovery has left; answers how many.
+fn let_others_in(core: &Core, orphans: Vec<Inode>) -> Result<u64> {
+    core.orphans.lock().extend(orphans);
+    core.store.runtime.lock_file.unlock(OPENING_BYTE)?;
+    recover::reclaim(core).or_else(|error| {
+        tracing::warn!(%error, "inodes without a name stay until somebody frees them");
+        Ok(0)
+    })
+}
+
+fn member_core(region: Region, lock_file: LockFile, member: Member, superblock: &Superblock) -> Arc<Core> {
+    let settings = Settings { inodes_max: superblock.inodes_max, hash_seed: superblock.hash_seed };
+    let runtime = Arc::new(Runtime::new(region, lock_file, member, superblock.epoch));
+    let store = Store::new(runtime, settings);
+    let core = Arc::new(Core::new(store, Some(Box::new(close::leave))));
+    core.store.runtime.set_recoverer(recover::recoverer(&core));
+    core
+}
+
+/// Two nodes of one device have separate byte locks: slots in use, in this boot and through another node, may belong to living members.
+fn check_other_node(region: &Region, superblock: &Superblock, node: Identity, force: bool) -> Result<()> {
+    let is_device = node.node != 0;
+    if force
+        || !is_device
+        || superblock.node == [node.device, node.inode]
+        || superblock.boot_id != process::boot_id()?
+        || !any_slot_in_use(region)?
+    {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Busy,
+        "the device may be in use through another device node, whose locks cannot be seen here",
+    ))
+}
+
+fn counts_plausible(superblock: &Superblock) -> bool {
+    superblock.free_blocks <= layout::allocatable_blocks(superblock.pool_blocks)
+        && superblock.inodes_used <= superblock.inodes_max
+}
+
+/// Raises the epoch and says that the pool is open, durably: all volatile state of before is void.
+fn begin_epoch(region: &Region, superblock: &mut Superblock, node: Identity) -> Result<()> {
+    superblock.epoch += 1;
+    superblock.state = State::Open;
+    superblock.boot_id = process::boot_id()?;
+    superblock.node = [node.device, node.inode];
+    superblocks::write(region, superblock)
+}
+
+/// Empties the runtime header and the member slots.
+pub(super) fn wipe(region: &Region, epoch: u64, pool_blocks: u64) -> Result<()> {
+    let zeroed = region.zero(RUNTIME, GROUPS.0 - RUNTIME.0)?;
+    region.fence(region.flush_data(zeroed))?;
+    region.store_u64(at::POOL_BLOCKS, pool_blocks)?;
+    region.store_u64(at::INODE_CURSOR, 1)?;
+    region.store_u64(at::EPOCH, epoch)
+}

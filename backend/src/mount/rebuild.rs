@@ -1,0 +1,125 @@
+//! Reference counts from a census: what an unclean pool gets at its first open.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::census::Census;
+use crate::error::{Error, Result};
+use crate::format::layout;
+use crate::inode::Inode;
+use crate::pmem::{Flushed, Region};
+use crate::space::counts::chunk_hint;
+use crate::units::{BlockNumber, CHUNK_BLOCKS, CHUNK_SIZE};
+
+const CHUNKS_PER_GROUP: u64 = layout::GROUP_BLOCKS / CHUNK_BLOCKS;
+
+/// What a rebuild found.
+pub(super) struct Rebuilt {
+    pub(super) free_blocks: u64,
+    pub(super) inodes_used: u64,
+    /// Inodes in use without a link.
+    pub(super) orphans: Vec<Inode>,
+}
+
+/// Counts all references and stores the counts and the hints of free blocks. Changes nothing where the pool is damaged.
+pub(super) fn rebuild(region: &Region, pool_blocks: u64) -> Result<Rebuilt> {
+    let mut census = Census::take(region, pool_blocks)?;
+    let (problems, more) = census.take_problems();
+    let found = problems.len() as u64 + more;
+    if let Some(first) = problems.into_iter().next() {
+        let context = format!("counting references found {found} problems, the first");
+        return Err(if found > 1 { first.context(context) } else { first });
+    }
+    let free_blocks = store_counts(region, &census, pool_blocks)?;
+    let inodes = census.inodes();
+    Ok(Rebuilt {
+        free_blocks,
+        inodes_used: inodes.len() as u64,
+        orphans: inodes.iter().filter(|facts| facts.links == 0).map(|facts| facts.inode).collect(),
+    })
+}
+
+fn store_counts(region: &Region, census: &Census<'_>, pool_blocks: u64) -> Result<u64> {
+    let groups = layout::group_count(pool_blocks);
+    let (next, free) = (AtomicU64::new(0), AtomicU64::new(0));
+    let failure: Mutex<Option<Error>> = Mutex::new(None);
+    let worker = || {
+        loop {
+            let group = next.fetch_add(1, Ordering::Relaxed);
+            if group >= groups {
+                return;
+            }
+            match store_group(region, census, group, pool_blocks) {
+                Ok(in_group) => _ = free.fetch_add(in_group, Ordering::Relaxed),
+                Err(error) => {
+                    failure.lock().get_or_insert(error);
+                    return;
+                }
+            }
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u64).min(groups);
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(worker);
+        }
+        worker();
+    });
+    failure.into_inner().map_or_else(|| Ok(free.into_inner()), Err)
+}
+
+/// Stores the counts and hints of one group; answers how many of its blocks are free.
+fn store_group(region: &Region, census: &Census<'_>, group: u64, pool_blocks: u64) -> Result<u64> {
+    let start = layout::group_start(group);
+    let mut flushed = region.flush_data(region.zero(start.offset(), CHUNK_SIZE)?);
+    let mut total = 0;
+    for chunk in 1..layout::group_blocks(group, pool_blocks) / CHUNK_BLOCKS {
+        let first = start.add(chunk * CHUNK_BLOCKS);
+        let mut free = CHUNK_BLOCKS;
+        if let Some(counts) = census.counts_of_chunk(first) {
+            let mut bytes = Vec::with_capacity(4 * 512);
+            for count in counts {
+                free -= u64::from(count != 0);
+                bytes.extend(count.to_le_bytes());
+            }
+            flushed = flushed.join(region.flush_data(region.write(layout::count(first), &bytes)?));
+        }
+        set_hint(region, first, free)?;
+        total += free;
+    }
+    region.fence(flushed)?;
+    Ok(total)
+}
+
+/// Says that `free` blocks of the chunk at `first`, which nobody else uses, are free.
+fn set_hint(region: &Region, first: BlockNumber, free: u64) -> Result<()> {
+    let (hint, shift) = chunk_hint(first);
+    let before = region.load_u32(hint)? >> shift & 0xffff;
+    let free = u32::try_from(free).unwrap_or(0);
+    region.add_u32(hint, free.wrapping_sub(before) << shift).map(drop)
+}
+
+/// Makes the blocks from `from` to `pool_blocks` free, whatever their counts were; answers how many there are. The tables of
+/// groups that begin there are zeroed whole.
+pub(super) fn init_free(region: &Region, from: u64, pool_blocks: u64) -> Result<u64> {
+    let mut flushed = Flushed::none();
+    let mut total = 0;
+    let mut chunk = from;
+    while chunk < pool_blocks {
+        let first = BlockNumber(chunk);
+        if (chunk - layout::FIRST_GROUP_BLOCK) % layout::GROUP_BLOCKS == 0 {
+            flushed = flushed.join(region.flush_data(region.zero(first.offset(), CHUNK_SIZE)?));
+        } else {
+            flushed = flushed.join(region.flush_data(region.zero(layout::count(first), 4 * CHUNK_BLOCKS)?));
+            set_hint(region, first, CHUNK_BLOCKS)?;
+            total += CHUNK_BLOCKS;
+        }
+        chunk += CHUNK_BLOCKS;
+    }
+    region.fence(flushed)?;
+    Ok(total)
+}
+
+const _: () =
+    assert!(CHUNKS_PER_GROUP * 2 == 4 * CHUNK_BLOCKS, "the hints fill the counts of the table's own blocks");

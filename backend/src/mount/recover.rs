@@ -1,0 +1,111 @@
+//! What a survivor does for a member that died, and what recovery leaves for later.
+//!
+//! The recoverer runs inside a lock wait: it replays the dead member's lanes, gives back what its ledgers name and clears its
+//! marks on open inodes, all without taking a lock of the pool. Inodes that are left without a name are queued and freed
+//! by [`reclaim`], which takes the locks that this needs.
+
+use std::sync::{Arc, Weak};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::extent_map::Tree;
+use crate::format::inode::{INODE_SIZE, Kind, at};
+use crate::format::layout::TABLE_INODE;
+use crate::inode::open::{is_open_anywhere, mask_bit};
+use crate::inode::table::Table;
+use crate::inode::{Core, Inode, advisory};
+use crate::journal::{self, Store};
+use crate::runtime::{self, Recoverer};
+use crate::units::{BLOCK_SIZE, FileBlock, InodeNumber};
+
+/// The recoverer of a pool that is open.
+pub(super) fn recoverer(core: &Arc<Core>) -> Recoverer {
+    let core: Weak<Core> = Arc::downgrade(core);
+    Box::new(move |slot| match core.upgrade() {
+        Some(core) => recover_member(&core, slot),
+        None => Err(Error::new(ErrorKind::Busy, "the pool is being closed: another member has to recover")),
+    })
+}
+
+/// Recovers the dead member of `slot`, which the caller has claimed. Takes no lock of the pool.
+fn recover_member(core: &Core, slot: u32) -> Result<()> {
+    let store = &core.store;
+    let replayed = journal::recover(&store.runtime.region, slot)?;
+    store.space.release_ledgers(slot)?;
+    let mut orphans = Vec::new();
+    for_each_inode(store, |inode| {
+        if let Err(error) = release_inode(store, inode, slot, &mut orphans) {
+            // Damage of one inode must not keep the locks of the whole pool.
+            tracing::error!(%error, slot, "an inode keeps the marks of a dead member");
+        }
+    })?;
+    tracing::debug!(slot, replayed, orphans = orphans.len(), "replayed and released a dead member");
+    core.orphans.lock().extend(orphans);
+    Ok(())
+}
+
+fn release_inode(store: &Store, inode: Inode, slot: u32, orphans: &mut Vec<Inode>) -> Result<()> {
+    let region = &store.runtime.region;
+    let current = region.load(inode.field(at::EPOCH))? == store.runtime.epoch;
+    if current {
+        let (word, bit) = mask_bit(&inode, slot);
+        if region.load(word)? & bit != 0 {
+            advisory::release_member(store, &inode, slot)?;
+            region.and_u64(word, !bit)?;
+        }
+    }
+    if inode.kind(store)?.kind != Kind::Free
+        && inode.links(store)? == 0
+        && !(current && is_open_anywhere(store, &inode)?)
+    {
+        orphans.push(inode);
+    }
+    Ok(())
+}
+
+/// Calls `visit` with every inode of the table, used or not, number 0 left out.
+fn for_each_inode(store: &Store, mut visit: impl FnMut(Inode)) -> Result<()> {
+    let tree = Tree::of(&store.space, TABLE_INODE)?;
+    let end = FileBlock(Table::capacity(store)? * INODE_SIZE / BLOCK_SIZE);
+    let mut at = FileBlock(0);
+    while let Some((place, found)) = tree.next_mapped(&store.space, at, end)? {
+        at = FileBlock(place.0 + found.blocks);
+        let Some(mapped) = found.mapped else { continue };
+        for index in 0..found.blocks * BLOCK_SIZE / INODE_SIZE {
+            let number = InodeNumber(place.offset() / INODE_SIZE + index);
+            if number.0 != 0 {
+                visit(Inode { number, place: mapped.block.offset().add(index * INODE_SIZE) });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Frees the inodes that dead members left without a name, as far as nobody has them open. The caller holds no lock.
+/// Answers how many were freed.
+pub(crate) fn reclaim(core: &Core) -> Result<u64> {
+    let orphans = std::mem::take(&mut *core.orphans.lock());
+    let mut freed = 0;
+    for (done, &orphan) in orphans.iter().enumerate() {
+        match reclaim_one(&core.store, orphan) {
+            Ok(was_orphan) => freed += u64::from(was_orphan),
+            Err(error) => {
+                core.orphans.lock().extend_from_slice(&orphans[done..]);
+                return Err(error);
+            }
+        }
+    }
+    Ok(freed)
+}
+
+/// Under the namespace lock nobody is about to give the inode a name: without one, and not open, it is an orphan.
+fn reclaim_one(store: &Store, orphan: Inode) -> Result<bool> {
+    let _mark = store.runtime.enter()?;
+    let _namespace = store.runtime.lock(runtime::at::NAMESPACE)?;
+    let inode = Inode::attach(store, orphan.number, orphan.place)?;
+    let _held = inode.lock(store)?;
+    if inode.kind(store)?.kind == Kind::Free || inode.links(store)? != 0 || is_open_anywhere(store, &inode)? {
+        return Ok(false);
+    }
+    Table::free(store, &inode)?;
+    Ok(true)
+}

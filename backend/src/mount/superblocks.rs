@@ -1,0 +1,56 @@
+//! Reading and writing the two copies of the superblock.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::layout::SUPERBLOCKS;
+use crate::format::superblock::{RO_COMPAT_KNOWN, SUPERBLOCK_BYTES, Superblock, choose};
+use crate::pmem::Region;
+use crate::units::{BLOCK_SIZE, PoolOffset};
+
+/// The superblock that counts, checked against the length of what is mapped.
+pub(super) fn read(region: &Region) -> Result<Superblock> {
+    let superblock = choose(SUPERBLOCKS.map(|place| read_copy(region, place)))?;
+    let bytes = superblock.pool_blocks * BLOCK_SIZE;
+    if region.len() < bytes {
+        return Err(Error::corrupt(
+            "pool",
+            "its end",
+            format_args!("{bytes} bytes"),
+            format_args!("{}: the file was truncated", region.len()),
+        ));
+    }
+    Ok(superblock)
+}
+
+/// That this version may write to the pool.
+pub(super) fn check_writable(superblock: &Superblock) -> Result<()> {
+    let unknown = superblock.ro_compat & !RO_COMPAT_KNOWN;
+    if unknown == 0 {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::UnsupportedVersion,
+        format!("the pool has features that this program may not write to: ro-compat bits {unknown:#x}"),
+    ))
+}
+
+fn read_copy(region: &Region, place: PoolOffset) -> Result<Superblock> {
+    let mut bytes = [0; SUPERBLOCK_BYTES];
+    if region.len() < place.0 + bytes.len() as u64 {
+        return Err(Error::corrupt(
+            "superblock",
+            place,
+            "512 bytes",
+            format_args!("the end of the file at {:#x}", region.len()),
+        ));
+    }
+    region.read(place, &mut bytes)?;
+    Superblock::decode(&bytes, place)
+}
+
+/// Writes the next version of the superblock, durably, over the older copy.
+pub(super) fn write(region: &Region, superblock: &mut Superblock) -> Result<()> {
+    superblock.sequence += 1;
+    let older = SUPERBLOCKS[usize::from(superblock.sequence % 2 == 1)];
+    let stored = region.write(older, &superblock.encode())?;
+    region.fence(region.flush(stored)).map(drop)
+}
