@@ -188,7 +188,7 @@ impl Region {
 
 fn blocks_of(size: usize) -> Result<u64> {
     let blocks = (size / BLOCK_BYTES) as u64;
-    if size % BLOCK_BYTES != 0 || blocks == 0 || blocks > CHUNK_BLOCKS {
+    if !size.is_multiple_of(BLOCK_BYTES) || blocks == 0 || blocks > CHUNK_BLOCKS {
         let message = format!("region of {size} bytes: expected a multiple of 4096 from 4096 to 2097152");
         return Err(Error::new(ErrorKind::InvalidInput, message));
     }

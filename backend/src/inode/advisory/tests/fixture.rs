@@ -3,12 +3,13 @@
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use crate::format::inode::{self, Birth, Kind, KindWord, at as inode_at};
 use crate::format::layout::{self, TABLE_INODE};
 use crate::inode::advisory::{HandleId, release_member};
-use crate::inode::open::{OpenInode, OpenInodes, mask_bit};
+use crate::inode::open::{OpenInode, mask_bit};
 use crate::inode::table::{NewInode, Table};
 use crate::inode::{Core, Inode};
 use crate::journal::{Settings, Store};
@@ -129,7 +130,7 @@ fn assemble(path: &Path) -> Arc<Core> {
     lock_file.unlock(member::OPENING_BYTE).unwrap();
     let runtime = Arc::new(Runtime::new(region, lock_file, member, EPOCH));
     let settings = Settings { inodes_max: 1 << 20, hash_seed: [1, 2] };
-    let core = Arc::new(Core { store: Store::new(runtime.clone(), settings), open: OpenInodes::default() });
+    let core = Arc::new(Core::new(Store::new(runtime.clone(), settings), None));
     let weak: OnceLock<Weak<Core>> = OnceLock::from(Arc::downgrade(&core));
     runtime.set_recoverer(Box::new(move |slot| {
         let Some(core) = weak.get().and_then(Weak::upgrade) else { return Ok(()) };
@@ -174,6 +175,31 @@ pub(super) fn assert_counts(region: &Region) {
 pub(super) fn extension_word(member: &Member) -> u64 {
     let place: PoolOffset = member.inode().field(inode_at::EXTENSION);
     member.store().runtime.region.load(place).unwrap()
+}
+
+/// A barrier whose threads run on within nanoseconds of each other: they spin.
+pub(super) struct Start {
+    threads: u64,
+    arrived: AtomicU64,
+}
+
+impl Start {
+    pub(super) const fn new(threads: u64) -> Start {
+        Start { threads, arrived: AtomicU64::new(0) }
+    }
+
+    pub(super) fn wait(&self) {
+        let mine = self.arrived.fetch_add(1, Ordering::SeqCst);
+        let all = (mine / self.threads + 1) * self.threads;
+        let mut spins = 0_u32;
+        while self.arrived.load(Ordering::SeqCst) < all {
+            spins += 1;
+            if spins.is_multiple_of(4096) {
+                std::thread::yield_now();
+            }
+            std::hint::spin_loop();
+        }
+    }
 }
 
 const CHILD_POOL: &str = "DAXCOW_ADVISORY_CHILD_POOL";

@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use super::super::locks::{HandleId, LOCKS, LockMode, LockState, lock_state, release_all, try_lock, unlock};
 use super::super::release_member;
-use super::fixture::{Member, Pool, Victim, extension_word, in_child};
+use super::fixture::{Member, Pool, Start, Victim, extension_word, in_child};
 use crate::error::ErrorKind;
+use crate::inode::open::mask_bit;
 use crate::runtime::member::Member as Slot;
 use LockMode::{Exclusive, Shared};
 
@@ -199,28 +200,35 @@ fn threads_of_several_members_exclude_each_other() {
 
 #[test]
 fn of_two_who_meet_one_gets_the_lock() {
-    const ROUNDS: u32 = 3_000;
+    const ROUNDS: u32 = 40_000;
     let pool = Pool::new();
     let members = [pool.join(), pool.join()];
-    let meet = std::sync::Barrier::new(2);
+    let start = Start::new(2);
     let won = AtomicU64::new(0);
-    let win = |mode: LockMode, member: &Member| {
+    let failed = AtomicU64::new(u64::MAX);
+    let meet = |mode: LockMode, member: &Member, seed: u64| {
         let handle = Handle::new(member);
+        let mut random = Random(seed);
         for round in 0..ROUNDS {
-            meet.wait();
-            let taken = handle.lock(0, mode);
-            won.fetch_add(taken.into(), Ordering::SeqCst);
-            meet.wait();
-            assert_eq!(won.load(Ordering::SeqCst), 1, "round {round}");
-            meet.wait();
+            start.wait();
+            for _ in 0..random.below(20) {
+                std::hint::spin_loop();
+            }
+            won.fetch_add(handle.lock(0, mode).into(), Ordering::SeqCst);
+            start.wait();
+            if won.load(Ordering::SeqCst) != 1 {
+                failed.store(round.into(), Ordering::SeqCst);
+            }
+            start.wait();
             won.store(0, Ordering::SeqCst);
             handle.unlock(0);
         }
     };
     std::thread::scope(|scope| {
-        scope.spawn(|| win(Shared, &members[0]));
-        scope.spawn(|| win(Exclusive, &members[1]));
+        scope.spawn(|| meet(Shared, &members[0], 3));
+        scope.spawn(|| meet(Exclusive, &members[1], 5));
     });
+    assert_eq!(failed.into_inner(), u64::MAX, "in this round both or none got it");
 }
 
 #[test]
@@ -281,4 +289,17 @@ fn recovery_takes_away_what_one_member_held_and_nothing_else() {
     assert_eq!(near.state(1), LockState::default());
     assert_eq!(far.state(0), LockState { shared_by_others: true, exclusive_by_other: false });
     assert_eq!(far.state(2), LockState { shared_by_others: false, exclusive_by_other: true });
+}
+
+#[test]
+fn recovery_leaves_alone_what_no_open_mark_keeps_in_place() {
+    let pool = Pool::new();
+    let (here, there) = (pool.join(), pool.join());
+    let (near, far) = (Handle::new(&here), Handle::new(&there));
+    assert!(near.lock(0, Shared) && far.lock(1, Exclusive));
+    let Slot { slot, .. } = there.store().runtime.member;
+    let (word, bit) = mask_bit(&here.inode(), slot);
+    here.store().runtime.region.and_u64(word, !bit).unwrap();
+    release_member(here.store(), &here.inode(), slot).unwrap();
+    assert!(near.state(1).exclusive_by_other);
 }
