@@ -8,6 +8,7 @@ mod inode;
 mod iomap;
 mod journal;
 mod mount;
+mod namespace;
 mod os;
 mod pmem;
 mod runtime;

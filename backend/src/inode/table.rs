@@ -62,7 +62,12 @@ impl Table {
         let kind = KindWord { kind: new.kind, snapshot: new.snapshot, generation };
         let birth =
             Birth { number: inode.number, created: now_ns(), origin: new.origin, attribute: new.attribute };
-        let flushed = inode.write(store, &inode::encode(kind, 0, new.root, new.size, birth))?;
+        let unused = KindWord { kind: Kind::Free, ..kind };
+        let region = &store.runtime.region;
+        // Only what is whole may count as an inode: a torn one could still name the blocks of its former life.
+        let written = inode.write(store, &inode::encode(unused, 0, new.root, new.size, birth))?;
+        let whole = region.fence(written)?;
+        let flushed = region.flush(region.publish(inode.field(inode::at::KIND), kind.encode(inode.number), &whole)?);
         store.runtime.region.add_u64(at::INODES_USED, 1)?;
         Ok((inode, flushed))
     }

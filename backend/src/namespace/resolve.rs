@@ -1,0 +1,203 @@
+//! What a path names. Nothing here takes a lock unless writers keep a reader from getting through.
+
+use std::path::Path;
+
+use super::directory::{self, Directory, Lock};
+use super::path::components;
+use crate::error::{Error, ErrorKind, Result};
+use crate::extent_map::Tree;
+use crate::format::dirent::Dirent;
+use crate::format::inode::{Kind, SNAPSHOT_DIRECTORY};
+use crate::inode::Inode;
+use crate::inode::table::Table;
+use crate::journal::Store;
+use crate::units::InodeNumber;
+
+/// What a path names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Located {
+    pub(crate) inode: Inode,
+    pub(crate) generation: u32,
+    pub(crate) kind: Kind,
+    /// `/.snapshots`, or something below it.
+    pub(crate) read_only: bool,
+}
+
+/// What is known of an inode, at one instant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Stat {
+    pub(crate) number: InodeNumber,
+    pub(crate) kind: Kind,
+    /// Bytes; 0 for a directory.
+    pub(crate) size: u64,
+    /// Data blocks that are mapped, written or not.
+    pub(crate) allocated_blocks: u64,
+    pub(crate) links: u32,
+    /// Nanoseconds since 1970.
+    pub(crate) created: u64,
+    /// Nanoseconds since 1970.
+    pub(crate) modified: u64,
+    /// `/.snapshots`, or something below it.
+    pub(crate) read_only: bool,
+}
+
+/// Where a walk from the root came to.
+enum Walked {
+    To(Located),
+    /// A directory on the way, or at the end, lacks the name.
+    Missing,
+    /// Something on the way is a file.
+    ThroughFile,
+}
+
+impl Located {
+    pub(super) fn of(store: &Store, entry: &Dirent, above_read_only: bool) -> Result<Located> {
+        Ok(Located {
+            inode: Table::get(store, entry.inode)?,
+            generation: entry.generation,
+            kind: entry.kind,
+            read_only: above_read_only || entry.inode == SNAPSHOT_DIRECTORY,
+        })
+    }
+
+    /// It as a directory.
+    pub(crate) fn directory(&self) -> Result<Directory> {
+        match self.kind {
+            Kind::Directory => Ok(Directory { inode: self.inode, generation: self.generation }),
+            _ => Err(Error::new(ErrorKind::NotADirectory, "it is a file")),
+        }
+    }
+}
+
+fn walk(store: &Store, names: &[&[u8]], lock: Lock, mut pass: impl FnMut(InodeNumber)) -> Result<Walked> {
+    let root = Directory::root(store)?;
+    let mut at = Located {
+        inode: root.inode,
+        generation: root.generation,
+        kind: Kind::Directory,
+        read_only: false,
+    };
+    for name in names {
+        pass(at.inode.number);
+        if at.kind != Kind::Directory {
+            return Ok(Walked::ThroughFile);
+        }
+        let directory = Directory { inode: at.inode, generation: at.generation };
+        match directory::lookup(store, &directory, name, lock) {
+            Ok(Some(entry)) => at = Located::of(store, &entry, at.read_only)?,
+            Ok(None) => return Ok(Walked::Missing),
+            // It was removed after its name had been read.
+            Err(error) if error.kind() == ErrorKind::Stale && lock == Lock::Free => {
+                return Ok(Walked::Missing);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Walked::To(at))
+}
+
+fn located(walked: Walked) -> Result<Located> {
+    match walked {
+        Walked::To(located) => Ok(located),
+        Walked::Missing => Err(Error::new(ErrorKind::NotFound, "no such file or directory")),
+        Walked::ThroughFile => Err(Error::new(ErrorKind::NotADirectory, "a component of the path is a file")),
+    }
+}
+
+/// What `path` names.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`], [`ErrorKind::NotADirectory`], and those of [`components`].
+pub(crate) fn resolve(store: &Store, path: &Path) -> Result<Located> {
+    resolve_with(store, path, Lock::Free)
+}
+
+/// As [`resolve`], for who may hold the namespace lock.
+pub(super) fn resolve_with(store: &Store, path: &Path, lock: Lock) -> Result<Located> {
+    let names = components(path)?;
+    walk(store, &names, lock, |_| {}).and_then(located).map_err(|error| error.at(path))
+}
+
+/// Resolves all of `names`, and says of each directory on the way what its inode is. The caller holds the namespace lock.
+pub(super) fn resolve_names(store: &Store, names: &[&[u8]], pass: impl FnMut(InodeNumber)) -> Result<Located> {
+    walk(store, names, Lock::Held, pass).and_then(located)
+}
+
+/// Whether `path` names anything.
+///
+/// # Errors
+/// Those of [`components`], and damage; a file on the way is none.
+pub(crate) fn exists(store: &Store, path: &Path) -> Result<bool> {
+    match walk(store, &components(path)?, Lock::Free, |_| {}).map_err(|error| error.at(path))? {
+        Walked::To(_) => Ok(true),
+        Walked::Missing | Walked::ThroughFile => Ok(false),
+    }
+}
+
+/// The entries of the directory that `path` names, sorted by name.
+///
+/// # Errors
+/// Those of [`resolve`].
+pub(crate) fn read_dir(store: &Store, path: &Path) -> Result<Vec<Dirent>> {
+    let listed = resolve(store, path)?.directory().and_then(|found| directory::list(store, &found, Lock::Free));
+    let mut entries = listed.map_err(|error| not_found_if_stale(error).at(path))?;
+    entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    Ok(entries)
+}
+
+/// What is known of what `path` names.
+///
+/// # Errors
+/// Those of [`resolve`].
+pub(crate) fn metadata(store: &Store, path: &Path) -> Result<Stat> {
+    let found = resolve(store, path)?;
+    stat(store, &found).map_err(|error| not_found_if_stale(error).at(path))
+}
+
+fn not_found_if_stale(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Stale => Error::new(ErrorKind::NotFound, "no such file or directory"),
+        _ => error,
+    }
+}
+
+/// How often the words of an inode are read without its lock.
+const TRIES: usize = 16;
+
+/// What is known of an inode.
+///
+/// # Errors
+/// [`ErrorKind::Stale`] if it has been removed.
+pub(crate) fn stat(store: &Store, located: &Located) -> Result<Stat> {
+    let inode = &located.inode;
+    for _ in 0..TRIES {
+        if let Some(sequence) = store.runtime.sequence(inode.place)? {
+            let answer = read_stat(store, located);
+            if store.runtime.unchanged_since(inode.place, sequence)? {
+                return answer;
+            }
+        }
+        std::hint::spin_loop();
+    }
+    // A file changes under its own lock, a directory under that of the namespace.
+    let _held = match located.kind {
+        Kind::Directory => store.runtime.lock(crate::runtime::at::NAMESPACE)?,
+        _ => inode.lock(store)?,
+    };
+    read_stat(store, located)
+}
+
+fn read_stat(store: &Store, located: &Located) -> Result<Stat> {
+    let inode = &located.inode;
+    let kind = inode.expect(store, located.kind, located.generation)?;
+    Ok(Stat {
+        number: inode.number,
+        kind: kind.kind,
+        size: inode.size(store)?,
+        allocated_blocks: Tree::of(&store.space, inode.place)?.allocated_blocks(&store.space)?,
+        links: inode.links(store)?,
+        created: inode.birth(store)?.created,
+        modified: inode.modified(store)?,
+        read_only: located.read_only || kind.snapshot,
+    })
+}
