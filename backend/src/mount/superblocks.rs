@@ -1,5 +1,6 @@
 //! Reading and writing the two copies of the superblock.
 
+use super::check::Problem;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::layout::SUPERBLOCKS;
 use crate::format::superblock::{RO_COMPAT_KNOWN, SUPERBLOCK_BYTES, Superblock, choose};
@@ -53,4 +54,13 @@ pub(super) fn write(region: &Region, superblock: &mut Superblock) -> Result<()> 
     let older = SUPERBLOCKS[usize::from(superblock.sequence % 2 == 1)];
     let stored = region.write(older, &superblock.encode())?;
     region.fence(region.flush(stored)).map(drop)
+}
+
+/// What is wrong with either copy.
+pub(super) fn problems(region: &Region) -> Vec<Problem> {
+    let copies = SUPERBLOCKS.map(|place| (place, read_copy(region, place)));
+    copies
+        .into_iter()
+        .filter_map(|(place, copy)| copy.err().map(|error| Problem::of("superblock", place, &error)))
+        .collect()
 }

@@ -76,6 +76,20 @@ impl Space {
         Ok(run)
     }
 
+    /// Takes the free blocks from `first` on, up to `wanted`, if that one is free.
+    pub(crate) fn take_free(
+        &self,
+        from: &mut Reservation<'_>,
+        first: BlockNumber,
+        wanted: u64,
+    ) -> Result<Option<Run>> {
+        let run = self.take_run(first, wanted.min(from.left()), self.pool_blocks()?)?;
+        if let Some(run) = run {
+            from.take(run.blocks);
+        }
+        Ok(run)
+    }
+
     /// Gives back blocks that were taken and never became reachable.
     pub(crate) fn give_back(&self, blocks: &[BlockNumber]) {
         for &block in blocks {
