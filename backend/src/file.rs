@@ -18,9 +18,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::inode::advisory::{self, HandleId, LockMode, LockState, SharedMemory};
 use crate::inode::open::OpenInode;
 use crate::inode::{Core, Inode};
-use crate::namespace::tree::{Metadata, metadata_of};
+use crate::namespace::resolve;
 use crate::pmem::medium::Granularity;
 use crate::pool::Pool;
+use crate::stat::Metadata;
 
 /// How a file is opened, as with [`std::fs::OpenOptions`].
 #[derive(Clone, Copy, Debug, Default)]
@@ -279,7 +280,14 @@ impl File {
     /// # Errors
     /// `MediaError`, `Corrupt`.
     pub fn metadata(&self) -> Result<Metadata> {
-        metadata_of(&self.core().store, self.target())
+        let kind = self.target().kind(&self.core().store)?;
+        let located = resolve::Located {
+            inode: *self.target(),
+            generation: kind.generation,
+            kind: kind.kind,
+            read_only: self.open.snapshot,
+        };
+        resolve::stat(&self.core().store, &located).map(Metadata::of)
     }
 
     /// The number of its inode, unique in the pool while the file exists.
@@ -414,8 +422,7 @@ impl File {
     /// # Errors
     /// `NoSpace`, `MediaError`.
     pub fn shared_memory(&self) -> Result<SharedMemory> {
-        self.core().open.share(&self.open);
-        SharedMemory::attach(self.core().clone(), self.open.clone())
+        SharedMemory::attach(self.core(), &self.open)
     }
 }
 

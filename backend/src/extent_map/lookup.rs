@@ -79,6 +79,20 @@ impl Tree {
         place.run(space, limit)
     }
 
+    /// The node of `level` that holds `at`, if the tree has one there.
+    pub(crate) fn node_at(&self, space: &Space, at: FileBlock, level: u8) -> Result<Option<BlockNumber>> {
+        let Some(root) = self.root.filter(|root| at.0 < root.span() && root.height >= level) else { return Ok(None) };
+        space.check_block(root.entry.block, "root word")?;
+        let mut place = Place { entry: root.entry, level: root.height, within: at.0, exclusive: false };
+        while place.level > level {
+            match place.descend(space)? {
+                Ok(below) => place = below,
+                Err(_) => return Ok(None),
+            }
+        }
+        Ok(Some(place.entry.block))
+    }
+
     /// The first place at or after `from` where something is mapped, and what; nothing beyond `end`.
     pub(crate) fn next_mapped(
         &self,

@@ -1,0 +1,419 @@
+//! The public pool handle: a tree of files, and what can be done to all of it.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use crate::dax::batch;
+use crate::error::{Error, ErrorKind, Result};
+use crate::file::{Batch, File, FileOptions};
+use crate::inode::Core;
+use crate::mount::check::CheckReport;
+use crate::mount::info::PoolInfo;
+use crate::mount::open::Opening;
+use crate::mount::usage::SpaceUsage;
+use crate::mount::{self, CreateOptions, OpenOptions};
+use crate::namespace::tree::Authority;
+use crate::namespace::tree::Namespace;
+use crate::namespace::{format_namespace, resolve};
+use crate::os::file::identity;
+use crate::pmem::medium::Durability;
+use crate::snapshot::diff::DiffEntry;
+use crate::snapshot::keep::SnapshotInfo;
+use crate::snapshot::rollback::RollbackOptions;
+use crate::snapshot::{diff, keep, rollback};
+use crate::stat::{DirEntry, Metadata};
+
+/// An open pool. Clones are handles of the same membership; the last one to go ends it. All calls may be made from any
+/// thread, and by any number of processes (up to 256 at once) that have the same pool open.
+///
+/// Paths lead from the pool's root, with or without a slash at the front; `.` and `..` are resolved in the path itself.
+#[derive(Clone)]
+pub struct Pool {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    /// Taken by the close; there until then.
+    core: Arc<Core>,
+    path: PathBuf,
+    opening: Opening,
+}
+
+/// Pools opened by [`Pool::open_shared`], by device and inode of the host file.
+static SHARED: Mutex<Option<HashMap<(u64, u64), Weak<Inner>>>> = Mutex::new(None);
+
+impl Pool {
+    /// Creates a pool and opens it.
+    ///
+    /// # Errors
+    /// `AlreadyExists` unless told to overwrite, `Busy` where that is a pool in use, `InvalidInput` for a size out of
+    /// range, `NoSpace` where the host has not that much, `UnsupportedMedium` for network file systems and where
+    /// `Dax::Always` cannot be had.
+    pub fn create(path: impl AsRef<Path>, options: &CreateOptions) -> Result<Pool> {
+        let path = path.as_ref();
+        let core = mount::create::create(path, options, format_namespace)?;
+        let opening = Opening { clean: true, recovery: None };
+        Ok(Pool { inner: Arc::new(Inner { core, path: path.to_owned(), opening }) })
+    }
+
+    /// Opens a pool: joins its members, or is the first, and then recovers it if it was not closed.
+    ///
+    /// # Errors
+    /// `NotFound`, `PermissionDenied`, `NotAPool`, `UnsupportedVersion`, `UnsupportedMedium`, `Corrupt` where the file is
+    /// truncated or damaged, `Busy` where all member slots are taken.
+    pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Pool> {
+        let path = path.as_ref();
+        let (core, opening) = mount::open::open(path, options)?;
+        Ok(Pool { inner: Arc::new(Inner { core, path: path.to_owned(), opening }) })
+    }
+
+    /// As [`Pool::open`], but a process that has the same pool open by this call already gets another handle of it.
+    ///
+    /// # Errors
+    /// As [`Pool::open`].
+    pub fn open_shared(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Pool> {
+        let path = path.as_ref();
+        let host = std::fs::File::open(path).map_err(|error| Error::os("open", error).at(path))?;
+        let node = identity(&host).map_err(|error| Error::os("stat", error).at(path))?;
+        let mut shared = SHARED.lock();
+        let shared = shared.get_or_insert_default();
+        let key = (node.device, node.inode);
+        if let Some(inner) = shared.get(&key).and_then(Weak::upgrade)
+            && inner.core.store.runtime.region.check_fork().is_ok()
+        {
+            return Ok(Pool { inner });
+        }
+        let pool = Pool::open(path, options)?;
+        shared.insert(key, Arc::downgrade(&pool.inner));
+        Ok(pool)
+    }
+
+    /// Ends this handle. The last one gives back what the process held, and says whether that went well; dropping does the
+    /// same and says nothing.
+    ///
+    /// # Errors
+    /// `Io` where the last sync failed, `Busy`, `MediaError`.
+    pub fn close(self) -> Result<()> {
+        match Arc::try_unwrap(self.inner) {
+            Ok(inner) => mount::close::close(inner.core),
+            Err(_) => Ok(()),
+        }
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.inner.core
+    }
+
+    /// Fails where the pool may only be read.
+    pub(crate) fn writable(&self) -> Result<()> {
+        self.core().writable()
+    }
+
+    fn marked<T>(&self, path: &Path, change: impl FnOnce(&Namespace<'_>) -> Result<T>) -> Result<T> {
+        self.writable()?;
+        let changed = {
+            let namespace = Namespace::lock(&self.core().store, Authority::Caller)?;
+            change(&namespace)
+        };
+        self.reclaim_queued();
+        changed.map_err(|error| error.context(format_args!("{}:{}", self.inner.path.display(), path.display())))
+    }
+
+    /// Frees what the recovery of a dead member has left for an operation that holds no lock.
+    pub(crate) fn reclaim_queued(&self) {
+        if let Err(error) = mount::recover::reclaim(self.core()) {
+            tracing::warn!(%error, "inodes without a name stay until somebody frees them");
+        }
+    }
+
+    /// The host path it was opened by.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// What the pool is, who uses it, and what it survives.
+    ///
+    /// # Errors
+    /// `MediaError`, `Corrupt`.
+    pub fn info(&self) -> Result<PoolInfo> {
+        mount::info::info(self.core(), &self.inner.opening)
+    }
+
+    /// What its medium survives.
+    #[must_use]
+    pub fn durability(&self) -> Durability {
+        self.core().store.runtime.region.durability().clone()
+    }
+
+    /// How full it is.
+    ///
+    /// # Errors
+    /// `MediaError`.
+    pub fn usage(&self) -> Result<SpaceUsage> {
+        mount::usage::usage(self.core())
+    }
+
+    /// Enlarges the pool to `new_size` bytes while it is in use; other members follow by themselves.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a size that is not greater, `TooLarge` beyond the address space reserved at open, `NoSpace` of the
+    /// host.
+    pub fn grow(&self, new_size: u64) -> Result<()> {
+        self.writable()?;
+        mount::grow::grow(self.core(), new_size)
+    }
+
+    /// Gives the memory or disk space of free blocks back to the host; answers how many bytes. The host gives it again when
+    /// it is needed.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn trim(&self) -> Result<u64> {
+        self.writable()?;
+        mount::trim::trim(self.core())
+    }
+
+    /// Makes everything durable that any member has written, as far as the medium can.
+    ///
+    /// # Errors
+    /// `Io`; from then on the pool is read-only.
+    pub fn sync(&self) -> Result<()> {
+        self.core().store.space.settle()
+    }
+
+    /// Looks for contradictions in the whole pool while nothing changes in it, and repairs nothing.
+    ///
+    /// # Errors
+    /// `Busy` where operations in flight do not end, `MediaError`. What is found is in the report.
+    pub fn check(&self) -> Result<CheckReport> {
+        mount::check::check(self.core())
+    }
+
+    /// Opens or creates the file at `path`.
+    ///
+    /// # Errors
+    /// `NotFound`, `AlreadyExists`, `NotADirectory`, `IsADirectory`, `NameTooLong`, `InvalidInput`, `ReadOnly` for writing in
+    /// a snapshot, `NoSpace`, `NoInodes`.
+    pub fn open_file(&self, path: impl AsRef<Path>, options: &FileOptions) -> Result<File> {
+        let path = path.as_ref();
+        options.check(path)?;
+        for _ in 0..16 {
+            match self.try_open_file(path, options) {
+                // The file was removed or replaced between its name and its inode.
+                Err(error) if error.kind() == ErrorKind::Stale => {}
+                opened => return opened,
+            }
+        }
+        Err(Error::new(ErrorKind::Busy, "the file is replaced again and again").at(path))
+    }
+
+    fn try_open_file(&self, path: &Path, options: &FileOptions) -> Result<File> {
+        let store = &self.core().store;
+        let located = if options.create_new || options.create && !resolve::exists(store, path)? {
+            self.marked(path, |namespace| namespace.create_file(path, options.create_new))?.0
+        } else {
+            resolve::resolve(store, path)?
+        };
+        if located.directory().is_ok() {
+            return Err(Error::new(ErrorKind::IsADirectory, "it is a directory").at(path));
+        }
+        if located.read_only && options.write {
+            return Err(Error::new(ErrorKind::ReadOnly, "it is part of a snapshot").at(path));
+        }
+        let open = self.core().open.open(store, located.inode.number, located.generation)?;
+        let file = File::new(self.clone(), open, *options);
+        if options.truncate {
+            file.set_len(0)?;
+        }
+        Ok(file)
+    }
+
+    /// A file without a name, as O_TMPFILE: gone with its last handle.
+    ///
+    /// # Errors
+    /// `NoSpace`, `NoInodes`, `ReadOnly`.
+    pub fn open_unnamed(&self) -> Result<File> {
+        self.writable()?;
+        let store = &self.core().store;
+        let open = {
+            let _namespace = Namespace::lock(store, Authority::Caller)?;
+            let new = crate::inode::table::NewInode::empty(crate::format::inode::Kind::File);
+            let (inode, flushed) = crate::inode::table::Table::create(store, new)?;
+            store.runtime.region.fence(flushed)?;
+            self.core().open.open(store, inode.number, inode.kind(store)?.generation)?
+        };
+        Ok(File::new(self.clone(), open, FileOptions::new().read(true).write(true)))
+    }
+
+    /// Creates a directory.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, `NotFound` for a missing parent, `NotADirectory`, `ReadOnly`, `NoSpace`, `NoInodes`.
+    pub fn create_dir(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        self.marked(path, |namespace| namespace.create_dir(path).map(drop))
+    }
+
+    /// Creates a directory and those above it that are missing.
+    ///
+    /// # Errors
+    /// As [`Pool::create_dir`]; a directory that exists is none.
+    pub fn create_dir_all(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        self.marked(path, |namespace| namespace.create_dir_all(path).map(drop))
+    }
+
+    /// Removes the name of a file. An open file lives until it is closed.
+    ///
+    /// # Errors
+    /// `NotFound`, `IsADirectory`, `ReadOnly`.
+    pub fn remove_file(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        self.marked(path, |namespace| namespace.remove_file(path))
+    }
+
+    /// Removes an empty directory.
+    ///
+    /// # Errors
+    /// `NotFound`, `NotADirectory`, `DirectoryNotEmpty`, `ReadOnly`.
+    pub fn remove_dir(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        self.marked(path, |namespace| namespace.remove_dir(path))
+    }
+
+    /// Removes a file, or a directory with everything below it: its name in one transaction, the rest in bounded steps.
+    ///
+    /// # Errors
+    /// `NotFound`, `ReadOnly`, `InvalidInput` for the root.
+    pub fn remove_dir_all(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.writable()?;
+        self.core().remove_dir_all(path.as_ref())
+    }
+
+    /// Gives `from` the name `to`, replacing a file by a file and an empty directory by a directory, as rename(2): in one
+    /// transaction, so that after a crash exactly one of the two names is there.
+    ///
+    /// # Errors
+    /// `NotFound`, `IsADirectory`, `NotADirectory`, `DirectoryNotEmpty`, `InvalidInput` where a directory would move below
+    /// itself, `ReadOnly`, `NoSpace`.
+    pub fn rename(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
+        let (from, to) = (from.as_ref(), to.as_ref());
+        self.marked(from, |namespace| namespace.rename(from, to))
+    }
+
+    /// Gives the file `existing` another name.
+    ///
+    /// # Errors
+    /// `NotFound`, `AlreadyExists`, `IsADirectory`, `TooManyLinks`, `ReadOnly`, `NoSpace`.
+    pub fn hard_link(&self, existing: impl AsRef<Path>, new: impl AsRef<Path>) -> Result<()> {
+        let (existing, new) = (existing.as_ref(), new.as_ref());
+        self.marked(new, |namespace| namespace.hard_link(existing, new))
+    }
+
+    /// What is known about what `path` names.
+    ///
+    /// # Errors
+    /// `NotFound`, `NotADirectory`.
+    pub fn metadata(&self, path: impl AsRef<Path>) -> Result<Metadata> {
+        resolve::metadata(&self.core().store, path.as_ref()).map(Metadata::of)
+    }
+
+    /// Whether `path` names anything.
+    ///
+    /// # Errors
+    /// `NameTooLong`, `InvalidInput`, `Corrupt`.
+    pub fn exists(&self, path: impl AsRef<Path>) -> Result<bool> {
+        resolve::exists(&self.core().store, path.as_ref())
+    }
+
+    /// The entries of a directory, sorted by name.
+    ///
+    /// # Errors
+    /// `NotFound`, `NotADirectory`.
+    pub fn read_dir(&self, path: impl AsRef<Path>) -> Result<Vec<DirEntry>> {
+        let entries = resolve::read_dir(&self.core().store, path.as_ref())?;
+        Ok(entries.into_iter().map(DirEntry::of).collect())
+    }
+
+    /// Makes a writable copy of a file, or of a directory with everything below it at one instant, sharing all blocks.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, `NotFound`, `Busy` where operations in flight do not end within a second, `NoSpace`, `NoInodes`,
+    /// `ReadOnly`.
+    pub fn clone_tree(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
+        self.writable()?;
+        keep::clone_tree(self.core(), from.as_ref(), to.as_ref())
+    }
+
+    /// Makes a read-only snapshot of `paths`, or of the whole pool where there are none, under `/.snapshots/NAME`: all
+    /// files at one instant, also while other processes write. Durable at return. The time depends on the number of files
+    /// and not on their size.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, `NotFound`, `InvalidInput` for a name that is not one component, `Busy` where operations in flight
+    /// do not end within a second, `NoSpace`, `NoInodes`.
+    pub fn create_snapshot<P: AsRef<Path>>(&self, name: &str, paths: &[P]) -> Result<SnapshotInfo> {
+        self.writable()?;
+        keep::create(self.core(), name, paths)
+    }
+
+    /// All snapshots, the oldest first.
+    ///
+    /// # Errors
+    /// `Corrupt`, `MediaError`.
+    pub fn snapshots(&self) -> Result<Vec<SnapshotInfo>> {
+        keep::list(self.core())
+    }
+
+    /// Removes a snapshot; space that only it held is free at return, but for files of it that are open.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn delete_snapshot(&self, name: &str) -> Result<()> {
+        self.writable()?;
+        keep::delete(self.core(), name)
+    }
+
+    /// Puts a snapshot back: every path it was made of becomes what it was, in one transaction. The snapshot stays.
+    ///
+    /// # Errors
+    /// `NotFound`; `Busy`, naming who, while a file there is open, unless forced; `NoSpace`, `NoInodes`.
+    pub fn rollback(&self, name: &str, options: RollbackOptions) -> Result<()> {
+        self.writable()?;
+        rollback::rollback(self.core(), name, options)
+    }
+
+    /// What differs from the tree or file `from` to `to`, by blocks and not by content.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn diff(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Vec<DiffEntry>> {
+        diff::diff(self.core(), from.as_ref(), to.as_ref())
+    }
+
+    /// Commits batches of different files, and removes the file `unlink`, in one transaction.
+    ///
+    /// # Errors
+    /// `NoSpace`, `NotFound` for `unlink`, `InvalidInput` for too many batches: nothing is published and the batches are as
+    /// before.
+    pub fn commit_batches(&self, batches: &mut [&mut Batch], unlink: Option<&Path>) -> Result<()> {
+        let store = &self.core().store;
+        let mut sides = Vec::with_capacity(batches.len());
+        for batch in batches {
+            sides.push(batch.side_of(self)?);
+        }
+        match unlink {
+            None => {
+                let _mark = store.runtime.enter()?;
+                batch::commit(store, &mut sides, &[], crate::pmem::Flushed::none())
+            }
+            Some(path) => self.marked(path, |namespace| {
+                namespace.remove_file_with(path, |records, flushed| batch::commit(store, &mut sides, records, flushed))
+            }),
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Making a tree of new inodes of a cut.
+//!
+//! Every inode is made without links and gets its link only once a directory names it; the top has none until the caller's
+//! transaction. So whatever a crash leaves behind is an orphan that recovery finds.
+
+use std::collections::HashMap;
+
+use super::cut::{Cut, Source, What};
+use crate::error::Result;
+use crate::extent_map::Tree;
+use crate::format::dirent::Dirent;
+use crate::format::inode::{self, Kind, at};
+use crate::inode::Inode;
+use crate::inode::table::{NewInode, Table};
+use crate::journal::Store;
+use crate::namespace::directory::{self, Directory};
+use crate::pmem::Flushed;
+use crate::space::Reference;
+use crate::units::InodeNumber;
+
+/// A tree that nothing names yet.
+pub(crate) struct Built {
+    pub(crate) top: Inode,
+    pub(crate) kind: Kind,
+    pub(crate) generation: u32,
+}
+
+impl Built {
+    /// The entry that gives it a name.
+    pub(crate) fn entry(&self, store: &Store, name: &[u8]) -> Dirent {
+        Dirent {
+            inode: self.top.number,
+            generation: self.generation,
+            kind: self.kind,
+            hash: directory::hash(store, name),
+            name: name.to_vec(),
+        }
+    }
+}
+
+/// Makes new inodes of everything in `cut`, read-only ones for a snapshot. The caller holds the namespace lock. On failure
+/// what was made is freed, and what the cut raised is still raised.
+pub(crate) fn build(store: &Store, cut: &Cut, snapshot: bool) -> Result<Built> {
+    build_source(store, &cut.top, snapshot)
+}
+
+/// As [`build`], for one part of a cut.
+pub(crate) fn build_source(store: &Store, source: &Source, snapshot: bool) -> Result<Built> {
+    let mut builder = Builder { store, snapshot, made: Vec::new(), files: HashMap::new(), links: HashMap::new(), surplus: Vec::new() };
+    match builder.make(source) {
+        Ok(built) => {
+            builder.link_all(built.top.number)?;
+            store.space.lower_all(&builder.surplus)?;
+            Ok(built)
+        }
+        Err(error) => {
+            builder.unmake()?;
+            Err(error)
+        }
+    }
+}
+
+struct Builder<'a> {
+    store: &'a Store,
+    snapshot: bool,
+    made: Vec<Inode>,
+    /// New files by the number of what they were made of: names of one file stay names of one file.
+    files: HashMap<InodeNumber, (Inode, u32)>,
+    links: HashMap<InodeNumber, (Inode, u32)>,
+    surplus: Vec<Reference>,
+}
+
+impl Builder<'_> {
+    fn make(&mut self, source: &Source) -> Result<Built> {
+        match &source.what {
+            What::File { root, size } => self.file(source, *root, *size),
+            What::Directory(children) => self.directory(source, children),
+        }
+    }
+
+    fn create(&mut self, source: &Source, kind: Kind, root: u64, size: u64) -> Result<(Built, Flushed)> {
+        let new = NewInode {
+            kind,
+            snapshot: self.snapshot,
+            root,
+            size,
+            origin: source.inode.number,
+            attribute: if self.snapshot { source.attribute } else { 0 },
+        };
+        let (inode, flushed) = Table::create(self.store, new)?;
+        self.made.push(inode);
+        Ok((Built { top: inode, kind, generation: inode.kind(self.store)?.generation }, flushed))
+    }
+
+    fn file(&mut self, source: &Source, root: u64, size: u64) -> Result<Built> {
+        if let Some(&(top, generation)) = self.files.get(&source.inode.number) {
+            // Raised once for each name, but the file is one.
+            if let Some(root) = Tree::from_word(top.field(at::ROOT), root)?.root {
+                self.surplus.push(Reference::of_root(root));
+            }
+            return Ok(Built { top, kind: Kind::File, generation });
+        }
+        let (built, flushed) = self.create(source, Kind::File, root, size)?;
+        self.store.runtime.region.fence(flushed)?;
+        self.files.insert(source.inode.number, (built.top, built.generation));
+        Ok(built)
+    }
+
+    fn directory(&mut self, source: &Source, children: &[(Vec<u8>, Source)]) -> Result<Built> {
+        let (built, flushed) = self.create(source, Kind::Directory, 0, 0)?;
+        self.store.runtime.region.fence(flushed)?;
+        let mut entries = Vec::with_capacity(children.len());
+        for (name, child) in children {
+            let below = self.make(child)?;
+            self.links.entry(below.top.number).or_insert((below.top, 0)).1 += 1;
+            entries.push(below.entry(self.store, name));
+        }
+        if !entries.is_empty() {
+            directory::fill(self.store, &Directory { inode: built.top, generation: built.generation }, entries)?;
+        }
+        Ok(built)
+    }
+
+    /// Gives every inode but the top its links.
+    fn link_all(&self, top: InodeNumber) -> Result<()> {
+        let region = &self.store.runtime.region;
+        let ready = region.fence(Flushed::none())?;
+        let mut linked = Flushed::none();
+        for (number, (inode, links)) in self.links.iter().filter(|(number, _)| **number != top) {
+            let word = inode::encode_links(*links, *number);
+            linked = linked.join(region.flush(region.publish(inode.field(at::LINKS), word, &ready)?));
+        }
+        region.fence(linked).map(|_| ())
+    }
+
+    /// Frees what was made. The roots of files stay raised: they are the cut's.
+    fn unmake(self) -> Result<()> {
+        let region = &self.store.runtime.region;
+        for inode in &self.made {
+            if inode.kind(self.store)?.kind == Kind::File {
+                let ready = region.fence(Flushed::none())?;
+                region.fence(region.flush(region.publish(inode.field(at::ROOT), 0, &ready)?))?;
+            }
+            Table::free(self.store, inode)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,168 @@
+//! What differs between two trees: names, and ranges of files whose blocks are not the same.
+//!
+//! Nothing is compared by content. Subtrees of extent maps that are the same node are skipped, so that the time follows
+//! what changed and not how large the files are.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::dax::read::stable;
+use crate::error::Result;
+use crate::extent_map::Tree;
+use crate::format::dirent::Dirent;
+use crate::format::entry::{HEIGHT_MAX, span};
+use crate::format::inode::{Kind, SNAPSHOT_DIRECTORY};
+use crate::inode::table::Table;
+use crate::inode::{Core, Inode};
+use crate::journal::Store;
+use crate::namespace::directory::{self, Directory, Lock};
+use crate::namespace::resolve::resolve;
+use crate::units::{BLOCK_SIZE, FileBlock, blocks_for};
+
+/// What happened to a path.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// Only the second tree has it.
+    Added,
+    /// Only the first tree has it.
+    Removed,
+    /// Both have it as a file, and these ranges of bytes are not stored in the same blocks.
+    Modified {
+        /// In order, whole blocks but for the end of the longer file.
+        ranges: Vec<Range<u64>>,
+    },
+    /// It is a file in one and a directory in the other.
+    KindChanged,
+}
+
+/// One difference.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DiffEntry {
+    /// Relative to the two paths compared; empty if they are files.
+    pub path: PathBuf,
+    /// What is different.
+    pub change: Change,
+}
+
+/// The differences from `from` to `to`, sorted by path.
+pub(crate) fn diff(core: &Core, from: &Path, to: &Path) -> Result<Vec<DiffEntry>> {
+    let store = &core.store;
+    let (a, b) = (resolve(store, from)?, resolve(store, to)?);
+    let mut entries = Vec::new();
+    let a = Side { inode: a.inode, generation: a.generation, kind: a.kind };
+    let b = Side { inode: b.inode, generation: b.generation, kind: b.kind };
+    compare(store, &a, &b, Path::new(""), &mut entries)?;
+    entries.sort_by(|one, other| one.path.cmp(&other.path));
+    Ok(entries)
+}
+
+struct Side {
+    inode: Inode,
+    generation: u32,
+    kind: Kind,
+}
+
+impl Side {
+    fn of(store: &Store, entry: &Dirent) -> Result<Side> {
+        Ok(Side { inode: Table::get(store, entry.inode)?, generation: entry.generation, kind: entry.kind })
+    }
+
+    fn children(&self, store: &Store) -> Result<BTreeMap<Vec<u8>, Dirent>> {
+        let directory = Directory { inode: self.inode, generation: self.generation };
+        let entries = directory::list(store, &directory, Lock::Free)?.into_iter();
+        Ok(entries.filter(|entry| entry.inode != SNAPSHOT_DIRECTORY).map(|entry| (entry.name.clone(), entry)).collect())
+    }
+}
+
+fn compare(store: &Store, a: &Side, b: &Side, path: &Path, entries: &mut Vec<DiffEntry>) -> Result<()> {
+    if a.inode == b.inode {
+        return Ok(());
+    }
+    match (a.kind, b.kind) {
+        (Kind::Directory, Kind::Directory) => compare_directories(store, a, b, path, entries),
+        (Kind::File, Kind::File) => {
+            let ranges = stable(store, &a.inode, || stable(store, &b.inode, || changed_ranges(store, &a.inode, &b.inode)))?;
+            if !ranges.is_empty() {
+                entries.push(DiffEntry { path: path.to_owned(), change: Change::Modified { ranges } });
+            }
+            Ok(())
+        }
+        _ => {
+            entries.push(DiffEntry { path: path.to_owned(), change: Change::KindChanged });
+            Ok(())
+        }
+    }
+}
+
+fn compare_directories(store: &Store, a: &Side, b: &Side, path: &Path, entries: &mut Vec<DiffEntry>) -> Result<()> {
+    let (mut old, new) = (a.children(store)?, b.children(store)?);
+    for (name, entry) in new {
+        let below = path.join(OsStr::from_bytes(&name));
+        match old.remove(&name) {
+            Some(before) => compare(store, &Side::of(store, &before)?, &Side::of(store, &entry)?, &below, entries)?,
+            None => one_sided(store, &entry, &below, &Change::Added, entries)?,
+        }
+    }
+    for (name, entry) in old {
+        one_sided(store, &entry, &path.join(OsStr::from_bytes(&name)), &Change::Removed, entries)?;
+    }
+    Ok(())
+}
+
+fn one_sided(store: &Store, entry: &Dirent, path: &Path, change: &Change, entries: &mut Vec<DiffEntry>) -> Result<()> {
+    entries.push(DiffEntry { path: path.to_owned(), change: change.clone() });
+    if entry.kind == Kind::Directory {
+        for (name, below) in (Side::of(store, entry)?).children(store)? {
+            one_sided(store, &below, &path.join(OsStr::from_bytes(&name)), change, entries)?;
+        }
+    }
+    Ok(())
+}
+
+/// The ranges of two files that are not the same blocks, and what only the longer one has.
+fn changed_ranges(store: &Store, a: &Inode, b: &Inode) -> Result<Vec<Range<u64>>> {
+    let (size_a, size_b) = (a.size(store)?, b.size(store)?);
+    let (tree_a, tree_b) = (Tree::of(&store.space, a.place)?, Tree::of(&store.space, b.place)?);
+    let common = size_a.min(size_b);
+    let mut ranges: Vec<Range<u64>> = Vec::new();
+    let mut at = FileBlock(0);
+    while at.offset() < common {
+        if let Some(same) = same_subtree(store, &tree_a, &tree_b, at)? {
+            at = FileBlock(at.0 + same);
+            continue;
+        }
+        let limit = blocks_for(common) - at.0;
+        let in_a = tree_a.find(&store.space, at, limit, false)?;
+        let in_b = tree_b.find(&store.space, at, limit, false)?;
+        let blocks = in_a.blocks.min(in_b.blocks);
+        if in_a.mapped != in_b.mapped {
+            add(&mut ranges, at.offset()..((at.0 + blocks) * BLOCK_SIZE).min(common));
+        }
+        at = FileBlock(at.0 + blocks);
+    }
+    if size_a != size_b {
+        add(&mut ranges, common..size_a.max(size_b));
+    }
+    Ok(ranges)
+}
+
+/// How many blocks from `at` on lie below one node that both trees have there.
+fn same_subtree(store: &Store, a: &Tree, b: &Tree, at: FileBlock) -> Result<Option<u64>> {
+    for level in (1..=HEIGHT_MAX).rev().filter(|&level| at.0.is_multiple_of(span(level))) {
+        let node = a.node_at(&store.space, at, level)?;
+        if node.is_some() && node == b.node_at(&store.space, at, level)? {
+            return Ok(Some(span(level)));
+        }
+    }
+    Ok(None)
+}
+
+fn add(ranges: &mut Vec<Range<u64>>, next: Range<u64>) {
+    match ranges.last_mut() {
+        Some(last) if last.end == next.start => last.end = next.end,
+        _ => ranges.push(next),
+    }
+}
