@@ -90,6 +90,67 @@ impl Space {
         Ok(run)
     }
 
+
+    /// Takes exactly `blocks` contiguous blocks of a reservation, at most a chunk's, which all lie in one chunk.
+    /// `NoSpace` where the free blocks are too scattered.
+    pub(crate) fn allocate_contiguous(&self, from: &mut Reservation<'_>, blocks: u64) -> Result<Run> {
+        if blocks == 0 || blocks > from.left().min(CHUNK_BLOCKS) {
+            let message = format!("{blocks} contiguous blocks wanted of {} reserved", from.left());
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        let mut found = self.search_contiguous(blocks)?;
+        if found.is_none() && self.deferred() > 0 {
+            self.settle()?;
+            found = self.search_contiguous(blocks)?;
+        }
+        let run = found.ok_or_else(|| {
+            Error::new(ErrorKind::NoSpace, format!("no {blocks} free blocks lie next to each other"))
+        })?;
+        from.take(run.blocks);
+        Ok(run)
+    }
+
+    fn search_contiguous(&self, blocks: u64) -> Result<Option<Run>> {
+        let pool_blocks = self.pool_blocks()?;
+        let chunks = (pool_blocks - FIRST_GROUP_BLOCK) / CHUNK_BLOCKS;
+        let begin = self.cursors[stripe()].lock().0.saturating_sub(FIRST_GROUP_BLOCK) / CHUNK_BLOCKS;
+        for step in 0..chunks {
+            let first = BlockNumber(FIRST_GROUP_BLOCK + (begin + step) % chunks * CHUNK_BLOCKS);
+            if Space::is_usable(first, pool_blocks)
+                && u64::from(self.hint(first)?) >= blocks
+                && let Some(run) = self.scan_contiguous(first, blocks, pool_blocks)?
+            {
+                return Ok(Some(run));
+            }
+        }
+        Ok(None)
+    }
+
+    fn scan_contiguous(&self, chunk: BlockNumber, blocks: u64, pool_blocks: u64) -> Result<Option<Run>> {
+        let mut start = 0;
+        while start + blocks <= CHUNK_BLOCKS {
+            let first = chunk.add(start);
+            let mut free = 0;
+            while free < blocks && self.count(first.add(free))? == 0 {
+                free += 1;
+            }
+            if free == blocks {
+                match self.take_run(first, blocks, pool_blocks)? {
+                    Some(run) if run.blocks == blocks => return Ok(Some(run)),
+                    Some(part) => {
+                        free = part.blocks;
+                        for block in 0..part.blocks {
+                            self.untake(part.first.add(block))?;
+                        }
+                    }
+                    None => free = 0,
+                }
+            }
+            start += free + 1;
+        }
+        Ok(None)
+    }
+
     /// Gives back blocks that were taken and never became reachable.
     pub(crate) fn give_back(&self, blocks: &[BlockNumber]) {
         for &block in blocks {

@@ -123,14 +123,19 @@ impl Space {
         }
     }
 
-    /// Frees a block that only the caller refers to. The hint is raised first: it may be too high for a moment, never too low.
+    /// Frees a block that only the caller refers to.
     pub(super) fn free(&self, block: BlockNumber) -> Result<()> {
-        let region = &self.runtime.region;
-        let (hint, shift) = chunk_hint(block);
-        region.add_u32(hint, 1 << shift)?;
-        region.store_u32(layout::count(block), 0)?;
-        region.add_u64(at::FREE_BLOCKS, 1)?;
+        self.untake(block)?;
+        self.runtime.region.add_u64(at::FREE_BLOCKS, 1)?;
         Ok(())
+    }
+
+    /// Lets a block that only the caller refers to be found again; it stays promised to whoever had it promised. The hint is
+    /// raised first: it may be too high for a moment, never too low.
+    pub(super) fn untake(&self, block: BlockNumber) -> Result<()> {
+        let (hint, shift) = chunk_hint(block);
+        self.runtime.region.add_u32(hint, 1 << shift)?;
+        self.runtime.region.store_u32(layout::count(block), 0)
     }
 
     /// Whether `block` may be handed out at all: inside a group and not in a count table.
