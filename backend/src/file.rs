@@ -10,10 +10,10 @@ use std::sync::Weak;
 use parking_lot::Mutex;
 
 use crate::dax::batch::{Side, check_no_batch};
+pub use crate::dax::range::{Extent, ExtentKind};
 use crate::dax::view::{Pinned, View};
 use crate::dax::write::{SizeChange, Source};
 use crate::dax::{self, range};
-pub use crate::dax::range::{Extent, ExtentKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::inode::advisory::{self, HandleId, LockMode, LockState, SharedMemory};
 use crate::inode::open::OpenInode;
@@ -334,7 +334,9 @@ impl File {
         if with.inode() == self.inode() {
             return self.writable();
         }
-        self.with_other(with, |target, source| dax::share::replace_contents(&self.core().store, target, source))
+        self.with_other(with, |target, source| {
+            dax::share::replace_contents(&self.core().store, target, source)
+        })
     }
 
     /// Runs `change` with both files locked, in the order of their numbers.

@@ -19,6 +19,7 @@ use crate::namespace::tree::Authority;
 use crate::namespace::tree::Namespace;
 use crate::namespace::{format_namespace, resolve};
 use crate::os::file::identity;
+use crate::pmem::Access;
 use crate::pmem::medium::Durability;
 use crate::snapshot::diff::DiffEntry;
 use crate::snapshot::keep::SnapshotInfo;
@@ -109,7 +110,10 @@ impl Pool {
 
     /// Fails where the pool may only be read.
     pub(crate) fn writable(&self) -> Result<()> {
-        self.core().writable()
+        match self.core().store.runtime.region.access() {
+            Access::ReadWrite => Ok(()),
+            _ => Err(Error::new(ErrorKind::ReadOnly, "the pool is open for reading only").at(self.path())),
+        }
     }
 
     fn marked<T>(&self, path: &Path, change: impl FnOnce(&Namespace<'_>) -> Result<T>) -> Result<T> {
@@ -119,7 +123,8 @@ impl Pool {
             change(&namespace)
         };
         self.reclaim_queued();
-        changed.map_err(|error| error.context(format_args!("{}:{}", self.inner.path.display(), path.display())))
+        changed
+            .map_err(|error| error.context(format_args!("{}:{}", self.inner.path.display(), path.display())))
     }
 
     /// Frees what the recovery of a dead member has left for an operation that holds no lock.
@@ -412,7 +417,9 @@ impl Pool {
                 batch::commit(store, &mut sides, &[], crate::pmem::Flushed::none())
             }
             Some(path) => self.marked(path, |namespace| {
-                namespace.remove_file_with(path, |records, flushed| batch::commit(store, &mut sides, records, flushed))
+                namespace.remove_file_with(path, |records, flushed| {
+                    batch::commit(store, &mut sides, records, flushed)
+                })
             }),
         }
     }

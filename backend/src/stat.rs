@@ -76,6 +76,10 @@ pub struct DirEntry {
 
 impl DirEntry {
     pub(crate) fn of(entry: Dirent) -> DirEntry {
-        DirEntry { name: OsString::from_vec(entry.name), inode: entry.inode.0, kind: FileKind::of(entry.kind) }
+        DirEntry {
+            name: OsString::from_vec(entry.name),
+            inode: entry.inode.0,
+            kind: FileKind::of(entry.kind),
+        }
     }
 }

@@ -65,7 +65,15 @@ impl Side {
         let len = inode.size(store)?;
         let ledger = store.space.open_ledger()?;
         store.runtime.region.store_u32(inode.field(at::BATCH), store.runtime.member.word())?;
-        Ok(Side { inode: *inode, blocks: BTreeMap::new(), spare: vec![], floor: len, len, committed_len: len, ledger })
+        Ok(Side {
+            inode: *inode,
+            blocks: BTreeMap::new(),
+            spare: vec![],
+            floor: len,
+            len,
+            committed_len: len,
+            ledger,
+        })
     }
 
     /// Ends the batch; what was not committed is gone.
@@ -112,9 +120,13 @@ impl Side {
 
     /// Writes into the side map.
     pub(crate) fn write(&mut self, store: &Store, offset: u64, from: &[u8]) -> Result<()> {
-        let end = offset.checked_add(from.len() as u64).filter(|&end| end <= FILE_SIZE_MAX).ok_or_else(|| {
-            Error::new(ErrorKind::TooLarge, format!("a write at {offset} would pass the largest file, {FILE_SIZE_MAX}"))
-        })?;
+        let end =
+            offset.checked_add(from.len() as u64).filter(|&end| end <= FILE_SIZE_MAX).ok_or_else(|| {
+                Error::new(
+                    ErrorKind::TooLarge,
+                    format!("a write at {offset} would pass the largest file, {FILE_SIZE_MAX}"),
+                )
+            })?;
         if offset > self.len {
             self.raise_len(store, offset)?;
         }
@@ -163,7 +175,10 @@ impl Side {
     /// Sets the size the file will have.
     pub(crate) fn set_len(&mut self, store: &Store, len: u64) -> Result<()> {
         if len > FILE_SIZE_MAX {
-            return Err(Error::new(ErrorKind::TooLarge, format!("{len} bytes are more than a file can have")));
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                format!("{len} bytes are more than a file can have"),
+            ));
         }
         if len > self.len {
             return self.raise_len(store, len);
@@ -197,7 +212,8 @@ impl Side {
         let mut changes: Vec<Change> = Vec::new();
         let mut hole_from = blocks_for(self.floor);
         let cut = self.floor < self.committed_len || self.len < self.committed_len;
-        let hole = |from: u64, to: u64| Change { start: FileBlock(from), blocks: to - from, content: Content::Hole };
+        let hole =
+            |from: u64, to: u64| Change { start: FileBlock(from), blocks: to - from, content: Content::Hole };
         for (&index, &block) in &self.blocks {
             if cut && index > hole_from {
                 changes.push(hole(hole_from, index));
@@ -229,7 +245,8 @@ impl Side {
             super::range::zero_beyond_end(store, &self.inode, first_beyond, self.len.max(first_beyond))?;
         }
         let tree = Tree::of(&store.space, self.inode.place)?;
-        let mut staged = stage(&store.space, &tree, &self.changes(), records_max - OTHER_RECORDS, Purpose::Store)?;
+        let mut staged =
+            stage(&store.space, &tree, &self.changes(), records_max - OTHER_RECORDS, Purpose::Store)?;
         if self.len != self.committed_len {
             let value = encode_size(self.len, self.inode.number);
             staged.records.push(Record { place: self.inode.field(at::SIZE), value });
@@ -264,12 +281,20 @@ impl Side {
 
 /// Publishes several batches, and `more`, in one transaction. The caller holds the locks of whatever `more` names, and has
 /// marked its operation. On error nothing is published and every batch is as before.
-pub(crate) fn commit(store: &Store, sides: &mut [&mut Side], more: &[Record], more_flushed: Flushed) -> Result<()> {
+pub(crate) fn commit(
+    store: &Store,
+    sides: &mut [&mut Side],
+    more: &[Record],
+    more_flushed: Flushed,
+) -> Result<()> {
     let mut order: Vec<usize> = (0..sides.len()).filter(|&side| !sides[side].is_unchanged()).collect();
     order.sort_by_key(|&side| sides[side].inode.number);
     let share = (RECORDS_MAX - more.len()).checked_div(order.len()).unwrap_or(RECORDS_MAX);
     if share <= OTHER_RECORDS {
-        return Err(Error::new(ErrorKind::InvalidInput, format!("{} batches are too many for one transaction", order.len())));
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
+            format!("{} batches are too many for one transaction", order.len()),
+        ));
     }
     let mut locks = Vec::with_capacity(order.len());
     for &side in &order {
@@ -278,10 +303,12 @@ pub(crate) fn commit(store: &Store, sides: &mut [&mut Side], more: &[Record], mo
     let mut all: Option<Staged> = None;
     for &side in &order {
         match sides[side].stage(store, share) {
-            Ok(staged) => all = Some(match all.take() {
-                Some(before) => before.and(staged),
-                None => staged,
-            }),
+            Ok(staged) => {
+                all = Some(match all.take() {
+                    Some(before) => before.and(staged),
+                    None => staged,
+                })
+            }
             Err(error) => {
                 all.map_or(Ok(()), |staged| staged.cancel(&store.space))?;
                 return Err(error);

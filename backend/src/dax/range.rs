@@ -136,7 +136,13 @@ pub(crate) fn allocate(store: &Store, inode: &Inode, offset: u64, len: u64, keep
                 let run = store.space.allocate(&mut reservation, blocks, goal)?;
                 blocks = run.blocks;
                 let content = Content::Blocks { first: run.first, unwritten: true };
-                let staged = stage(&store.space, &tree, &[Change { start: at, blocks, content }], usize::MAX, Purpose::Store);
+                let staged = stage(
+                    &store.space,
+                    &tree,
+                    &[Change { start: at, blocks, content }],
+                    usize::MAX,
+                    Purpose::Store,
+                );
                 let staged = staged.inspect_err(|_| {
                     store.space.give_back(&(0..run.blocks).map(|n| run.first.add(n)).collect::<Vec<_>>());
                 })?;
@@ -233,7 +239,13 @@ pub(crate) fn extents(store: &Store, inode: &Inode) -> Result<Vec<Extent>> {
             let found = tree.find(&store.space, at, tree.span() - at.0, true)?;
             if let Some(Mapped { block, unwritten, exclusive }) = found.mapped {
                 let kind = if unwritten { ExtentKind::Unwritten } else { ExtentKind::Data };
-                let next = Extent { offset: at.offset(), len: found.blocks * BLOCK_SIZE, kind, shared: !exclusive, block: block.0 };
+                let next = Extent {
+                    offset: at.offset(),
+                    len: found.blocks * BLOCK_SIZE,
+                    kind,
+                    shared: !exclusive,
+                    block: block.0,
+                };
                 match extents.last_mut() {
                     Some(last) if continues(last, &next) => last.len += next.len,
                     _ => extents.push(next),
@@ -254,5 +266,7 @@ fn continues(last: &Extent, next: &Extent) -> bool {
 
 /// Data blocks the file has, in bytes, shared ones counted whole.
 pub(crate) fn allocated_bytes(store: &Store, inode: &Inode) -> Result<u64> {
-    stable(store, inode, || Ok(Tree::of(&store.space, inode.place)?.allocated_blocks(&store.space)? * BLOCK_SIZE))
+    stable(store, inode, || {
+        Ok(Tree::of(&store.space, inode.place)?.allocated_blocks(&store.space)? * BLOCK_SIZE)
+    })
 }

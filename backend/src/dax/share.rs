@@ -16,7 +16,14 @@ use crate::units::{BLOCK_SIZE, BlockNumber, CHUNK_BLOCKS, FileBlock, blocks_for}
 /// Makes `[to, to + len)` of `target` share the blocks of `[from, from + len)` of `source`. Both are locked; they may be
 /// the same file if the ranges do not overlap. Offsets are whole blocks, and so is `len` unless it ends at the end of
 /// `source` and at or past the end of `target` (ioctl_ficlonerange(2)).
-pub(crate) fn clone_range(store: &Store, source: &Inode, from: u64, target: &Inode, to: u64, len: u64) -> Result<()> {
+pub(crate) fn clone_range(
+    store: &Store,
+    source: &Inode,
+    from: u64,
+    target: &Inode,
+    to: u64,
+    len: u64,
+) -> Result<()> {
     let target_size = target.size(store)?;
     check_ranges(store, source, from, target, to, len, target_size)?;
     if to > target_size {
@@ -38,14 +45,24 @@ pub(crate) fn clone_range(store: &Store, source: &Inode, from: u64, target: &Ino
     target.touch(store)
 }
 
-fn check_ranges(store: &Store, source: &Inode, from: u64, target: &Inode, to: u64, len: u64, target_size: u64) -> Result<()> {
+fn check_ranges(
+    store: &Store,
+    source: &Inode,
+    from: u64,
+    target: &Inode,
+    to: u64,
+    len: u64,
+    target_size: u64,
+) -> Result<()> {
     let invalid = |message: String| Err(Error::new(ErrorKind::InvalidInput, message));
     let (Some(from_end), Some(to_end)) = (from.checked_add(len), to.checked_add(len)) else {
         return invalid(format!("a range of {len} bytes at {from} or {to} has no end"));
     };
     let source_size = source.size(store)?;
     if len == 0 || from_end > source_size {
-        return invalid(format!("the source range {from}..{from_end} is empty or beyond the end, {source_size}"));
+        return invalid(format!(
+            "the source range {from}..{from_end} is empty or beyond the end, {source_size}"
+        ));
     }
     if to_end > FILE_SIZE_MAX {
         return Err(Error::new(ErrorKind::TooLarge, format!("{to_end} bytes are more than a file can have")));
@@ -63,7 +80,13 @@ fn check_ranges(store: &Store, source: &Inode, from: u64, target: &Inode, to: u6
 }
 
 /// Raises what lies in a range of `source` and says what the same range of the target becomes.
-fn raise_range(store: &Store, source: &Inode, source_at: FileBlock, target_at: FileBlock, blocks: u64) -> Result<Vec<Change>> {
+fn raise_range(
+    store: &Store,
+    source: &Inode,
+    source_at: FileBlock,
+    target_at: FileBlock,
+    blocks: u64,
+) -> Result<Vec<Change>> {
     let tree = Tree::of(&store.space, source.place)?;
     let mut changes = Vec::new();
     let mut done = 0;
@@ -76,7 +99,11 @@ fn raise_range(store: &Store, source: &Inode, source_at: FileBlock, target_at: F
             Some(mapped) => {
                 for block in 0..piece {
                     if let Err(error) = store.space.raise(mapped.block.add(block)) {
-                        changes.push(Change { start, blocks: block, content: blocks_of(mapped.block, mapped.unwritten) });
+                        changes.push(Change {
+                            start,
+                            blocks: block,
+                            content: blocks_of(mapped.block, mapped.unwritten),
+                        });
                         undo(store, &changes)?;
                         return Err(error);
                     }

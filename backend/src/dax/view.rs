@@ -46,7 +46,8 @@ impl Pinned {
 
     /// Whether the file is still in this state.
     pub(crate) fn is_current(&self, inode: &Inode) -> Result<bool> {
-        Ok(Tree::of(&self.core.store.space, inode.place)? == self.tree && inode.size(&self.core.store)? == self.size)
+        Ok(Tree::of(&self.core.store.space, inode.place)? == self.tree
+            && inode.size(&self.core.store)? == self.size)
     }
 }
 
@@ -76,7 +77,9 @@ impl View {
             return Ok(None);
         }
         let store = &pinned.core.store;
-        let (Some(place), contiguous) = read_mapping(store, &pinned.tree, offset, len)? else { return Ok(None) };
+        let (Some(place), contiguous) = read_mapping(store, &pinned.tree, offset, len)? else {
+            return Ok(None);
+        };
         if contiguous < len || place.0 + len + SLACK > store.runtime.region.len() {
             return Ok(None);
         }

@@ -53,8 +53,17 @@ pub(crate) enum SizeChange {
 /// Writes all of `from` at `offset`, growing the file as needed; what lies between the old end and `offset` reads as
 /// zeros. On line media the bytes are durable at return. Crash: any subset of the blocks may have been written, each whole
 /// where it was copied or allocated.
-pub(crate) fn write(store: &Store, inode: &Inode, offset: u64, from: Source<'_>, size: SizeChange) -> Result<()> {
-    let end = offset.checked_add(from.len()).filter(|&end| end <= FILE_SIZE_MAX).ok_or_else(|| too_large(offset))?;
+pub(crate) fn write(
+    store: &Store,
+    inode: &Inode,
+    offset: u64,
+    from: Source<'_>,
+    size: SizeChange,
+) -> Result<()> {
+    let end = offset
+        .checked_add(from.len())
+        .filter(|&end| end <= FILE_SIZE_MAX)
+        .ok_or_else(|| too_large(offset))?;
     let old_size = inode.size(store)?;
     if offset > old_size {
         super::range::zero_beyond_end(store, inode, old_size, offset)?;
@@ -67,7 +76,10 @@ pub(crate) fn write(store: &Store, inode: &Inode, offset: u64, from: Source<'_>,
 }
 
 fn too_large(offset: u64) -> Error {
-    Error::new(ErrorKind::TooLarge, format!("a write at {offset} would pass the largest file, {FILE_SIZE_MAX} bytes"))
+    Error::new(
+        ErrorKind::TooLarge,
+        format!("a write at {offset} would pass the largest file, {FILE_SIZE_MAX} bytes"),
+    )
 }
 
 /// Publishes a greater size; everything below it is durable already.

@@ -81,7 +81,9 @@ impl Tree {
 
     /// The node of `level` that holds `at`, if the tree has one there.
     pub(crate) fn node_at(&self, space: &Space, at: FileBlock, level: u8) -> Result<Option<BlockNumber>> {
-        let Some(root) = self.root.filter(|root| at.0 < root.span() && root.height >= level) else { return Ok(None) };
+        let Some(root) = self.root.filter(|root| at.0 < root.span() && root.height >= level) else {
+            return Ok(None);
+        };
         space.check_block(root.entry.block, "root word")?;
         let mut place = Place { entry: root.entry, level: root.height, within: at.0, exclusive: false };
         while place.level > level {

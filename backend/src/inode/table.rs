@@ -67,7 +67,8 @@ impl Table {
         // Only what is whole may count as an inode: a torn one could still name the blocks of its former life.
         let written = inode.write(store, &inode::encode(unused, 0, new.root, new.size, birth))?;
         let whole = region.fence(written)?;
-        let flushed = region.flush(region.publish(inode.field(inode::at::KIND), kind.encode(inode.number), &whole)?);
+        let flushed =
+            region.flush(region.publish(inode.field(inode::at::KIND), kind.encode(inode.number), &whole)?);
         store.runtime.region.add_u64(at::INODES_USED, 1)?;
         Ok((inode, flushed))
     }

@@ -160,7 +160,12 @@ impl<'a> Write<'a> {
 }
 
 /// What a read finds at byte `offset` of a tree: where it lies, if anywhere, and for how many bytes, up to `len`.
-pub(crate) fn read_mapping(store: &Store, tree: &Tree, offset: u64, len: u64) -> Result<(Option<PoolOffset>, u64)> {
+pub(crate) fn read_mapping(
+    store: &Store,
+    tree: &Tree,
+    offset: u64,
+    len: u64,
+) -> Result<(Option<PoolOffset>, u64)> {
     let within = offset % BLOCK_SIZE;
     let blocks = (within + len).div_ceil(BLOCK_SIZE);
     let found = tree.find(&store.space, FileBlock::of(offset), blocks, false)?;

@@ -91,7 +91,12 @@ pub(crate) fn check(core: &Core) -> Result<CheckReport> {
     let (problems, more) = census.take_problems();
     let mut report = CheckReport { problems, ..CheckReport::default() };
     if more > 0 {
-        report.problems.push(Problem::new("pool", "all maps", "no more problems", format_args!("{more} more")));
+        report.problems.push(Problem::new(
+            "pool",
+            "all maps",
+            "no more problems",
+            format_args!("{more} more"),
+        ));
     }
     report.problems.extend(superblocks::problems(&runtime.region));
     check_counts(core, &census, pool_blocks, &mut report)?;
@@ -101,7 +106,12 @@ pub(crate) fn check(core: &Core) -> Result<CheckReport> {
     report.files = report.inodes - report.directories;
     let used = runtime.region.load(at::INODES_USED)?;
     if runtime.deaths()? == 0 && used != report.inodes {
-        report.problems.push(Problem::new("number of inodes in use", "the runtime header", report.inodes, used));
+        report.problems.push(Problem::new(
+            "number of inodes in use",
+            "the runtime header",
+            report.inodes,
+            used,
+        ));
     }
     names::check(&core.store, inodes, &mut report.problems);
     Ok(report)
@@ -161,12 +171,15 @@ fn volatile_references(core: &Core, report: &mut CheckReport) -> Result<HashMap<
     for slot in (0..SLOT_COUNT).filter(|&slot| store.runtime.slot_in_use(slot).unwrap_or(false)) {
         match store.space.noted_by(slot) {
             Ok(noted) => noted.into_iter().for_each(|block| *references.entry(block).or_insert(0) += 1),
-            Err(error) => report.problems.push(Problem::of("ledger", format_args!("member slot {slot}"), &error)),
+            Err(error) => {
+                report.problems.push(Problem::of("ledger", format_args!("member slot {slot}"), &error))
+            }
         }
     }
     let region = &store.runtime.region;
     let walked = for_each_inode(store, |inode| {
-        let current = region.load(inode.field(field_at::EPOCH)).is_ok_and(|epoch| epoch == store.runtime.epoch);
+        let current =
+            region.load(inode.field(field_at::EPOCH)).is_ok_and(|epoch| epoch == store.runtime.epoch);
         if current && let Ok(block @ 1..) = region.load(inode.field(field_at::EXTENSION)) {
             *references.entry(BlockNumber(block)).or_insert(0) += 1;
         }

@@ -67,7 +67,10 @@ fn make_room(region: &Region, wanted: u64) -> Result<()> {
     if old < wanted {
         let sparse = metadata.blocks().saturating_mul(512) < old;
         let room = if sparse { Err(libc::EOPNOTSUPP) } else { Ok(()) };
-        match room.map_err(std::io::Error::from_raw_os_error).and_then(|()| allocate(region.file(), old, wanted - old)) {
+        match room
+            .map_err(std::io::Error::from_raw_os_error)
+            .and_then(|()| allocate(region.file(), old, wanted - old))
+        {
             Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
                 region.file().set_len(wanted).map_err(failed)?;
             }

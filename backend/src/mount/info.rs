@@ -84,7 +84,7 @@ pub(crate) fn info(core: &Core, opening: &Opening) -> Result<PoolInfo> {
         features_compat: superblock.compat,
         features_ro_compat: superblock.ro_compat,
         features_incompat: superblock.incompat,
-        durability: *region.durability(),
+        durability: region.durability().clone(),
         usage: usage(core)?,
         clean_at_open: opening.clean,
         recovered: opening.recovery,

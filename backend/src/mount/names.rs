@@ -24,8 +24,7 @@ struct Names<'a> {
 /// Checks all names of a pool in which nothing moves. `inodes` are those in use.
 pub(super) fn check(store: &Store, inodes: &[InodeFacts], problems: &mut Vec<Problem>) {
     let by_number = inodes.iter().map(|facts| (facts.inode.number, facts)).collect();
-    let mut names =
-        Names { store, inodes: by_number, found: HashMap::new(), waiting: Vec::new(), problems };
+    let mut names = Names { store, inodes: by_number, found: HashMap::new(), waiting: Vec::new(), problems };
     match names.inodes.get(&ROOT_DIRECTORY) {
         Some(root) if root.kind.kind == Kind::Directory => {
             let directory = Directory { inode: root.inode, generation: root.kind.generation };
@@ -53,7 +52,12 @@ impl Names<'_> {
         for entry in entries {
             let place = format!("{path}{}", String::from_utf8_lossy(&entry.name));
             if !seen.insert(entry.name.clone()) {
-                self.problems.push(Problem::new("directory entry", &place, "one entry of the name", "another"));
+                self.problems.push(Problem::new(
+                    "directory entry",
+                    &place,
+                    "one entry of the name",
+                    "another",
+                ));
             }
             self.entry(&entry, &place);
         }
@@ -63,7 +67,12 @@ impl Names<'_> {
         let bad_name = entry.name.iter().any(|&byte| byte == b'/' || byte == 0)
             || matches!(entry.name.as_slice(), b"." | b"..");
         if bad_name || entry.hash != directory::hash(self.store, &entry.name) {
-            self.problems.push(Problem::new("directory entry", place, "a name and its hash", "another name or hash"));
+            self.problems.push(Problem::new(
+                "directory entry",
+                place,
+                "a name and its hash",
+                "another name or hash",
+            ));
         }
         let Some(&facts) = self.inodes.get(&entry.inode) else {
             let found = format!("{}, which is free or damaged", entry.inode);
@@ -93,7 +102,12 @@ impl Names<'_> {
             let expected = format!("{} names, as its links say", facts.links);
             self.problems.push(Problem::new("inode", number, expected, names));
         } else if names == 0 && !is_open_anywhere(self.store, &facts.inode).unwrap_or(false) {
-            self.problems.push(Problem::new("inode", number, "a name, or a member that has it open", "neither"));
+            self.problems.push(Problem::new(
+                "inode",
+                number,
+                "a name, or a member that has it open",
+                "neither",
+            ));
         }
     }
 }

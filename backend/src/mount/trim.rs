@@ -48,7 +48,10 @@ fn trim_chunk(core: &Core, first: u64) -> Result<()> {
         let taken: Vec<_> = (0..run.blocks).map(|index| run.first.add(index)).collect();
         space.give_back(&taken);
         if !discarded? {
-            return Err(Error::new(ErrorKind::UnsupportedMedium, "the host cannot take space of a file back"));
+            return Err(Error::new(
+                ErrorKind::UnsupportedMedium,
+                "the host cannot take space of a file back",
+            ));
         }
         block += run.blocks;
     }

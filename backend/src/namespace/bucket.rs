@@ -118,8 +118,9 @@ impl Bucket {
         let mut bytes = [0; ENTRY_BYTES_MAX];
         let within = ((SLOTS - slot) * SLOT_BYTES).min(ENTRY_BYTES_MAX);
         store.runtime.region.read(self.slot_place(slot), &mut bytes[..within])?;
-        Dirent::decode(&bytes[..within])
-            .ok_or_else(|| Error::corrupt("directory entry", self.slot_place(slot), "a checked entry", "damage"))
+        Dirent::decode(&bytes[..within]).ok_or_else(|| {
+            Error::corrupt("directory entry", self.slot_place(slot), "a checked entry", "damage")
+        })
     }
 
     /// All entries.
@@ -133,7 +134,11 @@ impl Bucket {
         for slot in bits(self.occupied(store)?) {
             let entry = mask(slot, dirent::slots_for(self.entry(store, slot)?.name.len()));
             if used & entry != 0 {
-                return Err(damaged(self.block, "entries side by side", &format!("one over another at slot {slot}")));
+                return Err(damaged(
+                    self.block,
+                    "entries side by side",
+                    &format!("one over another at slot {slot}"),
+                ));
             }
             used |= entry;
         }
@@ -177,12 +182,19 @@ pub(super) fn pack(node: u64, depth: u32, entries: Vec<Dirent>, fresh: &mut Vec<
 }
 
 /// Packs `entries` of the bucket at `node` into its 16 children and what lies below them.
-pub(super) fn pack_children(node: u64, depth: u32, entries: Vec<Dirent>, fresh: &mut Vec<Fresh>) -> Result<()> {
+pub(super) fn pack_children(
+    node: u64,
+    depth: u32,
+    entries: Vec<Dirent>,
+    fresh: &mut Vec<Fresh>,
+) -> Result<()> {
     if depth >= DEPTH_MAX {
         let names = entries.len();
         return Err(Error::new(
             ErrorKind::TooLarge,
-            format!("the directory has no room: {names} names or more share one bucket at the greatest depth"),
+            format!(
+                "the directory has no room: {names} names or more share one bucket at the greatest depth"
+            ),
         ));
     }
     let mut children: [Vec<Dirent>; FANOUT as usize] = Default::default();

@@ -161,7 +161,8 @@ fn walk(store: &Store, tree: &Tree, visit: &mut dyn FnMut(Bucket) -> Result<Walk
             Node::Absent if depth == 0 => {}
             Node::Absent => return Err(missing(tree, node)),
             Node::Split => {
-                waiting.extend((0..dirent::FANOUT).rev().map(|nibble| (dirent::child(node, nibble), depth + 1)));
+                waiting
+                    .extend((0..dirent::FANOUT).rev().map(|nibble| (dirent::child(node, nibble), depth + 1)));
             }
         }
     }
@@ -220,7 +221,10 @@ pub(super) fn room(
 /// Gives a new directory, which has no block yet, all its entries at once. The caller holds the namespace lock.
 pub(crate) fn fill(store: &Store, directory: &Directory, entries: Vec<Dirent>) -> Result<()> {
     if Tree::of(&store.space, directory.inode.place)?.root.is_some() {
-        return Err(Error::new(ErrorKind::DirectoryNotEmpty, format!("{} has entries", directory.inode.number)));
+        return Err(Error::new(
+            ErrorKind::DirectoryNotEmpty,
+            format!("{} has entries", directory.inode.number),
+        ));
     }
     let mut fresh = Vec::new();
     bucket::pack(0, 0, entries, &mut fresh)?;

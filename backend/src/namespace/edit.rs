@@ -85,13 +85,34 @@ impl Edit {
         Ok(links)
     }
 
+    /// Lets two inodes change contents: the root words, and with them what they name.
+    pub(crate) fn swap_contents(&mut self, store: &Store, one: &Inode, other: &Inode) -> Result<()> {
+        let (one, other) = (one.field(at::ROOT), other.field(at::ROOT));
+        let (first, second) = (store.runtime.region.load(one)?, store.runtime.region.load(other)?);
+        self.set(one, second);
+        self.set(other, first);
+        Ok(())
+    }
+
     /// Makes it real, durably and all at once. `directories`, all different, are those it changes names of.
     pub(crate) fn commit(self, store: &Store, directories: &[Directory]) -> Result<()> {
+        self.commit_by(store, directories, |records, flushed| {
+            store.journal.commit(records, flushed).map(drop)
+        })
+    }
+
+    /// As [`Edit::commit`], as part of the transaction that `commit` makes of the words.
+    pub(super) fn commit_by(
+        self,
+        store: &Store,
+        directories: &[Directory],
+        commit: impl FnOnce(&[Record], Flushed) -> Result<()>,
+    ) -> Result<()> {
         let changes: Vec<Change<'_>> = directories
             .iter()
             .map(|directory| store.runtime.begin_change(directory.inode.place))
             .collect::<Result<_>>()?;
-        store.journal.commit(&self.records, self.flushed)?;
+        commit(&self.records, self.flushed)?;
         for directory in directories {
             directory.inode.touch(store)?;
         }

@@ -92,7 +92,7 @@ fn is_orphan(store: &Store, inode: &Inode, kind: Kind, generation: u32) -> Resul
 
 /// Frees an inode whose last link has gone, unless it is open somewhere or has been freed already; whether it did. A
 /// failure leaves an orphan: the name is gone in any case. The caller holds the namespace lock.
-pub(super) fn release(store: &Store, inode: &Inode, generation: u32) -> bool {
+pub(crate) fn release(store: &Store, inode: &Inode, generation: u32) -> bool {
     match try_release(store, inode, generation) {
         Ok(released) => released,
         Err(error) => {
@@ -105,7 +105,10 @@ pub(super) fn release(store: &Store, inode: &Inode, generation: u32) -> bool {
 fn try_release(store: &Store, inode: &Inode, generation: u32) -> Result<bool> {
     let _held = inode.lock(store)?;
     let kind = inode.kind(store)?;
-    if kind.kind == Kind::Free || !is_orphan(store, inode, kind.kind, generation)? || is_open_anywhere(store, inode)? {
+    if kind.kind == Kind::Free
+        || !is_orphan(store, inode, kind.kind, generation)?
+        || is_open_anywhere(store, inode)?
+    {
         return Ok(false);
     }
     advisory::release_extension(store, inode)?;

@@ -71,12 +71,8 @@ impl Located {
 
 fn walk(store: &Store, names: &[&[u8]], lock: Lock, mut pass: impl FnMut(InodeNumber)) -> Result<Walked> {
     let root = Directory::root(store)?;
-    let mut at = Located {
-        inode: root.inode,
-        generation: root.generation,
-        kind: Kind::Directory,
-        read_only: false,
-    };
+    let mut at =
+        Located { inode: root.inode, generation: root.generation, kind: Kind::Directory, read_only: false };
     for name in names {
         pass(at.inode.number);
         if at.kind != Kind::Directory {
@@ -119,7 +115,11 @@ pub(super) fn resolve_with(store: &Store, path: &Path, lock: Lock) -> Result<Loc
 }
 
 /// Resolves all of `names`, and says of each directory on the way what its inode is. The caller holds the namespace lock.
-pub(super) fn resolve_names(store: &Store, names: &[&[u8]], pass: impl FnMut(InodeNumber)) -> Result<Located> {
+pub(super) fn resolve_names(
+    store: &Store,
+    names: &[&[u8]],
+    pass: impl FnMut(InodeNumber),
+) -> Result<Located> {
     walk(store, names, Lock::Held, pass).and_then(located)
 }
 
@@ -139,7 +139,8 @@ pub(crate) fn exists(store: &Store, path: &Path) -> Result<bool> {
 /// # Errors
 /// Those of [`resolve`].
 pub(crate) fn read_dir(store: &Store, path: &Path) -> Result<Vec<Dirent>> {
-    let listed = resolve(store, path)?.directory().and_then(|found| directory::list(store, &found, Lock::Free));
+    let listed =
+        resolve(store, path)?.directory().and_then(|found| directory::list(store, &found, Lock::Free));
     let mut entries = listed.map_err(|error| not_found_if_stale(error).at(path))?;
     entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     Ok(entries)

@@ -19,6 +19,7 @@ use super::resolve::{self, Located};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::dirent::Dirent;
 use crate::format::inode::{Kind, SNAPSHOT_DIRECTORY};
+use crate::format::lane::Record;
 use crate::inode::table::{NewInode, Table};
 use crate::inode::{Core, Inode};
 use crate::journal::Store;
@@ -101,7 +102,9 @@ impl<'a> Namespace<'a> {
     /// [`ErrorKind::NoSpace`], [`ErrorKind::NoInodes`].
     pub(crate) fn create_file(&self, path: &Path, must_be_new: bool) -> Result<(Located, bool)> {
         let create = || {
-            let Some(place) = self.place(path)? else { return error(ErrorKind::IsADirectory, "it is the root") };
+            let Some(place) = self.place(path)? else {
+                return error(ErrorKind::IsADirectory, "it is the root");
+            };
             match self.entry(&place)? {
                 Some(_) if must_be_new => error(ErrorKind::AlreadyExists, "the name exists already"),
                 Some(entry) if entry.kind == Kind::Directory => {
@@ -154,10 +157,13 @@ impl<'a> Namespace<'a> {
     pub(crate) fn hard_link(&self, existing: &Path, new: &Path) -> Result<()> {
         let file = self.resolve(existing)?;
         if file.kind == Kind::Directory {
-            return error(ErrorKind::IsADirectory, "a directory has one name only").map_err(|e: Error| e.at(existing));
+            return error(ErrorKind::IsADirectory, "a directory has one name only")
+                .map_err(|e: Error| e.at(existing));
         }
         let link = || {
-            let Some(place) = self.place(new)? else { return error(ErrorKind::AlreadyExists, "it is the root") };
+            let Some(place) = self.place(new)? else {
+                return error(ErrorKind::AlreadyExists, "it is the root");
+            };
             if self.entry(&place)?.is_some() {
                 return error(ErrorKind::AlreadyExists, "the name exists already");
             }
@@ -207,6 +213,22 @@ impl<'a> Namespace<'a> {
         remove().map_err(|error| error.at(path))
     }
 
+    /// Removes the name of a file as part of the transaction that `commit` makes of the words.
+    pub(crate) fn remove_file_with(
+        &self,
+        path: &Path,
+        commit: impl FnOnce(&[Record], Flushed) -> Result<()>,
+    ) -> Result<()> {
+        let (place, entry) = self.existing(path)?;
+        if entry.kind == Kind::Directory {
+            return error(ErrorKind::IsADirectory, "it is a directory");
+        }
+        if let (inode, 0) = self.take_name_by(&place, &entry, commit)? {
+            reclaim::release(self.store, &inode, entry.generation);
+        }
+        Ok(())
+    }
+
     /// Takes the name of what `path` names away, whatever is below it. A directory that was detached is answered, and is to
     /// be given to [`reclaim::reclaim_tree`] once the namespace is unlocked; should that not happen it is an orphan.
     pub(crate) fn detach(&self, path: &Path) -> Result<Option<Directory>> {
@@ -230,7 +252,9 @@ impl<'a> Namespace<'a> {
     pub(crate) fn rename(&self, from: &Path, to: &Path) -> Result<()> {
         let (source, moved) = self.existing(from).map_err(|error| error.at(from))?;
         let rename = || {
-            let Some(target) = self.place(to)? else { return error(ErrorKind::InvalidInput, "it is the root") };
+            let Some(target) = self.place(to)? else {
+                return error(ErrorKind::InvalidInput, "it is the root");
+            };
             self.writable(source.read_only || target.read_only || moved.inode == SNAPSHOT_DIRECTORY)?;
             if target.way.contains(&moved.inode) {
                 return error(ErrorKind::InvalidInput, "a directory cannot move below itself");
@@ -290,7 +314,9 @@ impl<'a> Namespace<'a> {
     /// `made` covers it and all it refers to. On failure it is an orphan, for the caller to take back.
     pub(crate) fn adopt(&self, path: &Path, inode: &Inode, made: Flushed) -> Result<()> {
         let adopt = || {
-            let Some(place) = self.place(path)? else { return error(ErrorKind::AlreadyExists, "it is the root") };
+            let Some(place) = self.place(path)? else {
+                return error(ErrorKind::AlreadyExists, "it is the root");
+            };
             if self.entry(&place)?.is_some() {
                 return error(ErrorKind::AlreadyExists, "the name exists already");
             }
@@ -306,7 +332,12 @@ impl<'a> Namespace<'a> {
     fn create(&self, place: &Place<'_>, kind: Kind) -> Result<Located> {
         self.writable(place.read_only)?;
         // A full pool is found out before there is an inode to take back.
-        directory::room(self.store, &place.directory, directory::hash(self.store, place.name), place.name.len())?;
+        directory::room(
+            self.store,
+            &place.directory,
+            directory::hash(self.store, place.name),
+            place.name.len(),
+        )?;
         let (inode, made) = Table::create(self.store, NewInode::empty(kind))?;
         let generation = inode.kind(self.store)?.generation;
         let located = Located { inode, generation, kind, read_only: place.read_only };
@@ -337,12 +368,23 @@ impl<'a> Namespace<'a> {
 
     /// Takes a name and a link away, in one transaction: the inode, and how many links it has left.
     fn take_name(&self, place: &Place<'_>, entry: &Dirent) -> Result<(Inode, u32)> {
+        self.take_name_by(place, entry, |records, flushed| {
+            self.store.journal.commit(records, flushed).map(drop)
+        })
+    }
+
+    fn take_name_by(
+        &self,
+        place: &Place<'_>,
+        entry: &Dirent,
+        commit: impl FnOnce(&[Record], Flushed) -> Result<()>,
+    ) -> Result<(Inode, u32)> {
         self.writable(place.read_only || entry.inode == SNAPSHOT_DIRECTORY)?;
         let inode = Table::get(self.store, entry.inode)?;
         let mut edit = Edit::new();
         let links = edit.unlink(self.store, &inode)?;
         edit.remove(self.store, &place.directory, entry)?;
-        edit.commit(self.store, &[place.directory])?;
+        edit.commit_by(self.store, &[place.directory], commit)?;
         Ok((inode, links))
     }
 

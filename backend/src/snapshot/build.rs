@@ -46,7 +46,14 @@ pub(crate) fn build(store: &Store, cut: &Cut, snapshot: bool) -> Result<Built> {
 
 /// As [`build`], for one part of a cut.
 pub(crate) fn build_source(store: &Store, source: &Source, snapshot: bool) -> Result<Built> {
-    let mut builder = Builder { store, snapshot, made: Vec::new(), files: HashMap::new(), links: HashMap::new(), surplus: Vec::new() };
+    let mut builder = Builder {
+        store,
+        snapshot,
+        made: Vec::new(),
+        files: HashMap::new(),
+        links: HashMap::new(),
+        surplus: Vec::new(),
+    };
     match builder.make(source) {
         Ok(built) => {
             builder.link_all(built.top.number)?;
@@ -116,7 +123,11 @@ impl Builder<'_> {
             entries.push(below.entry(self.store, name));
         }
         if !entries.is_empty() {
-            directory::fill(self.store, &Directory { inode: built.top, generation: built.generation }, entries)?;
+            directory::fill(
+                self.store,
+                &Directory { inode: built.top, generation: built.generation },
+                entries,
+            )?;
         }
         Ok(built)
     }

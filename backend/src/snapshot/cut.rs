@@ -128,7 +128,10 @@ impl Finder<'_> {
                     } else if kind == Kind::Directory {
                         Source { inode: found.inode, attribute: ATTRIBUTE_WAY, what: What::Directory(vec![]) }
                     } else {
-                        return Err(Error::new(ErrorKind::NotADirectory, "a component of the path is a file"));
+                        return Err(Error::new(
+                            ErrorKind::NotADirectory,
+                            "a component of the path is a file",
+                        ));
                     };
                     children.push((name.clone(), source));
                     children.len() - 1

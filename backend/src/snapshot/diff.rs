@@ -73,7 +73,10 @@ impl Side {
     fn children(&self, store: &Store) -> Result<BTreeMap<Vec<u8>, Dirent>> {
         let directory = Directory { inode: self.inode, generation: self.generation };
         let entries = directory::list(store, &directory, Lock::Free)?.into_iter();
-        Ok(entries.filter(|entry| entry.inode != SNAPSHOT_DIRECTORY).map(|entry| (entry.name.clone(), entry)).collect())
+        Ok(entries
+            .filter(|entry| entry.inode != SNAPSHOT_DIRECTORY)
+            .map(|entry| (entry.name.clone(), entry))
+            .collect())
     }
 }
 
@@ -84,7 +87,9 @@ fn compare(store: &Store, a: &Side, b: &Side, path: &Path, entries: &mut Vec<Dif
     match (a.kind, b.kind) {
         (Kind::Directory, Kind::Directory) => compare_directories(store, a, b, path, entries),
         (Kind::File, Kind::File) => {
-            let ranges = stable(store, &a.inode, || stable(store, &b.inode, || changed_ranges(store, &a.inode, &b.inode)))?;
+            let ranges = stable(store, &a.inode, || {
+                stable(store, &b.inode, || changed_ranges(store, &a.inode, &b.inode))
+            })?;
             if !ranges.is_empty() {
                 entries.push(DiffEntry { path: path.to_owned(), change: Change::Modified { ranges } });
             }
@@ -97,12 +102,20 @@ fn compare(store: &Store, a: &Side, b: &Side, path: &Path, entries: &mut Vec<Dif
     }
 }
 
-fn compare_directories(store: &Store, a: &Side, b: &Side, path: &Path, entries: &mut Vec<DiffEntry>) -> Result<()> {
+fn compare_directories(
+    store: &Store,
+    a: &Side,
+    b: &Side,
+    path: &Path,
+    entries: &mut Vec<DiffEntry>,
+) -> Result<()> {
     let (mut old, new) = (a.children(store)?, b.children(store)?);
     for (name, entry) in new {
         let below = path.join(OsStr::from_bytes(&name));
         match old.remove(&name) {
-            Some(before) => compare(store, &Side::of(store, &before)?, &Side::of(store, &entry)?, &below, entries)?,
+            Some(before) => {
+                compare(store, &Side::of(store, &before)?, &Side::of(store, &entry)?, &below, entries)?
+            }
             None => one_sided(store, &entry, &below, &Change::Added, entries)?,
         }
     }
@@ -112,7 +125,13 @@ fn compare_directories(store: &Store, a: &Side, b: &Side, path: &Path, entries: 
     Ok(())
 }
 
-fn one_sided(store: &Store, entry: &Dirent, path: &Path, change: &Change, entries: &mut Vec<DiffEntry>) -> Result<()> {
+fn one_sided(
+    store: &Store,
+    entry: &Dirent,
+    path: &Path,
+    change: &Change,
+    entries: &mut Vec<DiffEntry>,
+) -> Result<()> {
     entries.push(DiffEntry { path: path.to_owned(), change: change.clone() });
     if entry.kind == Kind::Directory {
         for (name, below) in (Side::of(store, entry)?).children(store)? {

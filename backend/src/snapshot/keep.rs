@@ -38,7 +38,10 @@ pub struct SnapshotInfo {
 pub(crate) fn path_of(name: &str) -> Result<PathBuf> {
     let invalid = |message: String| Err(Error::new(ErrorKind::InvalidInput, message));
     if name.len() > NAME_MAX {
-        return Err(Error::new(ErrorKind::NameTooLong, format!("the snapshot name has {} bytes, 255 are allowed", name.len())));
+        return Err(Error::new(
+            ErrorKind::NameTooLong,
+            format!("the snapshot name has {} bytes, 255 are allowed", name.len()),
+        ));
     }
     if name.is_empty() || name == "." || name == ".." || name.bytes().any(|byte| byte == b'/' || byte == 0) {
         return invalid(format!("{name:?} cannot name a snapshot: one path component is expected"));
@@ -55,7 +58,9 @@ fn scope_of<P: AsRef<Path>>(paths: &[P]) -> Result<Vec<Vec<Vec<u8>>>> {
             return Ok(Vec::new());
         }
         if names[0] == crate::namespace::SNAPSHOT_DIRECTORY_NAME {
-            return Err(Error::new(ErrorKind::InvalidInput, "a snapshot of snapshots cannot be made").at(path));
+            return Err(
+                Error::new(ErrorKind::InvalidInput, "a snapshot of snapshots cannot be made").at(path)
+            );
         }
         scope.push(names);
     }
@@ -75,7 +80,11 @@ pub(crate) fn create<P: AsRef<Path>>(core: &Core, name: &str, paths: &[P]) -> Re
     let cut = Cut::of_scope(core, &scope)?;
     let built = place(store, cut, &path, true)?;
     let created = time_of(Table::get(store, built.top.number)?.birth(store)?.created);
-    let paths = if scope.is_empty() { vec![PathBuf::from("/")] } else { scope.iter().map(|names| joined(names)).collect() };
+    let paths = if scope.is_empty() {
+        vec![PathBuf::from("/")]
+    } else {
+        scope.iter().map(|names| joined(names)).collect()
+    };
     Ok(SnapshotInfo { name: name.to_owned(), created, paths, files: built.files })
 }
 

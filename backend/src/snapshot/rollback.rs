@@ -119,8 +119,12 @@ fn prepare(
     };
     if !options.force {
         match (&old, &parent) {
-            (Some(entry), _) => refuse_open(store, Table::get(store, entry.inode)?, entry.kind, &joined(names))?,
-            (None, None) => refuse_open(store, Directory::root(store)?.inode, Kind::Directory, &joined(names))?,
+            (Some(entry), _) => {
+                refuse_open(store, Table::get(store, entry.inode)?, entry.kind, &joined(names))?
+            }
+            (None, None) => {
+                refuse_open(store, Directory::root(store)?.inode, Kind::Directory, &joined(names))?
+            }
             (None, Some(_)) => {}
         }
     }
@@ -142,11 +146,16 @@ fn refuse_open(store: &Store, inode: Inode, kind: Kind, path: &PathBuf) -> Resul
     if !is_open_anywhere(store, &inode)? {
         return Ok(());
     }
-    let holders: Vec<String> = holders(store, &inode)?.into_iter().map(|member| store.runtime.describe(member)).collect();
+    let holders: Vec<String> =
+        holders(store, &inode)?.into_iter().map(|member| store.runtime.describe(member)).collect();
     if holders.is_empty() {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::Busy, format!("{} have it open; a forced rollback makes their handles stale", holders.join(", "))).at(path))
+    Err(Error::new(
+        ErrorKind::Busy,
+        format!("{} have it open; a forced rollback makes their handles stale", holders.join(", ")),
+    )
+    .at(path))
 }
 
 fn joined_below(path: &std::path::Path, name: &[u8]) -> PathBuf {
@@ -208,9 +217,8 @@ fn swap(store: &Store, returns: &[Return]) -> Result<()> {
 }
 
 fn snapshots_entry(store: &Store, root: &Directory) -> Result<Dirent> {
-    directory::lookup(store, root, SNAPSHOT_DIRECTORY_NAME, Lock::Held)?.ok_or_else(|| {
-        Error::corrupt("root directory", root.inode.number, "an entry .snapshots", "none")
-    })
+    directory::lookup(store, root, SNAPSHOT_DIRECTORY_NAME, Lock::Held)?
+        .ok_or_else(|| Error::corrupt("root directory", root.inode.number, "an entry .snapshots", "none"))
 }
 
 /// Reclaims what a path named before.

@@ -90,7 +90,6 @@ impl Space {
         Ok(run)
     }
 
-
     /// Takes exactly `blocks` contiguous blocks of a reservation, at most a chunk's, which all lie in one chunk.
     /// `NoSpace` where the free blocks are too scattered.
     pub(crate) fn allocate_contiguous(&self, from: &mut Reservation<'_>, blocks: u64) -> Result<Run> {
