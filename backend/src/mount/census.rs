@@ -16,7 +16,7 @@ use parking_lot::{Condvar, Mutex};
 use super::check::Problem;
 use crate::error::{Error, Result};
 use crate::format::entry::{Entry, Root, span};
-use crate::format::inode::{self, Birth, DURABLE_BYTES, INODE_SIZE, Kind, KindWord};
+use crate::format::inode::{self, DURABLE_BYTES, INODE_SIZE, Kind, KindWord};
 use crate::format::layout::{self, TABLE_INODE};
 use crate::inode::Inode;
 use crate::pmem::Region;
@@ -36,7 +36,6 @@ pub(crate) struct InodeFacts {
     pub(crate) links: u32,
     pub(crate) size: u64,
     pub(crate) root: Option<Root>,
-    pub(crate) birth: Birth,
 }
 
 /// All references of a pool.
@@ -313,13 +312,13 @@ fn decode(bytes: &[u8; DURABLE_BYTES], inode: Inode) -> Result<Option<InodeFacts
     let root = Root::decode(root_word).map_err(|_| {
         Error::corrupt("root word", number, "a checked word", format_args!("{root_word:#018x}"))
     })?;
+    inode::decode_birth(bytes, number)?;
     Ok(Some(InodeFacts {
         inode,
         kind,
         links: inode::decode_links(word(inode::at::LINKS), number)?,
         size: inode::decode_size(word(inode::at::SIZE), number)?,
         root,
-        birth: inode::decode_birth(bytes, number)?,
     }))
 }
 

@@ -15,9 +15,9 @@ use super::census::Census;
 use super::recover::{for_each_inode, reclaim};
 use super::{names, superblocks};
 use crate::error::{Error, Result};
-use crate::format::inode::{Kind, at as field_at};
+use crate::format::inode::Kind;
 use crate::format::layout::{self, SLOT_COUNT};
-use crate::inode::Core;
+use crate::inode::{Core, advisory};
 use crate::runtime::at;
 use crate::units::{BlockNumber, CHUNK_BLOCKS};
 
@@ -176,13 +176,10 @@ fn volatile_references(core: &Core, report: &mut CheckReport) -> Result<HashMap<
             }
         }
     }
-    let region = &store.runtime.region;
-    let walked = for_each_inode(store, |inode| {
-        let current =
-            region.load(inode.field(field_at::EPOCH)).is_ok_and(|epoch| epoch == store.runtime.epoch);
-        if current && let Ok(block @ 1..) = region.load(inode.field(field_at::EXTENSION)) {
-            *references.entry(BlockNumber(block)).or_insert(0) += 1;
-        }
+    let problems = &mut report.problems;
+    let walked = for_each_inode(store, |inode| match advisory::volatile_blocks(store, &inode) {
+        Ok(blocks) => blocks.into_iter().for_each(|block| *references.entry(block).or_insert(0) += 1),
+        Err(error) => problems.push(Problem::of("extension of an inode", inode.number, &error)),
     });
     if let Err(error) = walked {
         report.problems.push(Problem::of("inode table", "its map", &error));

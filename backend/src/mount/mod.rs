@@ -32,11 +32,7 @@ mod superblocks;
 pub(crate) mod trim;
 pub(crate) mod usage;
 
-pub use check::{CheckReport, Problem};
-pub use info::{MemberInfo, PoolInfo};
-pub use open::RecoveryInfo;
 pub use options::{CreateOptions, OpenOptions};
-pub use usage::SpaceUsage;
 
 #[cfg(test)]
 mod tests;
