@@ -37,12 +37,8 @@ pub(super) fn check_writable(superblock: &Superblock) -> Result<()> {
 fn read_copy(region: &Region, place: PoolOffset) -> Result<Superblock> {
     let mut bytes = [0; SUPERBLOCK_BYTES];
     if region.len() < place.0 + bytes.len() as u64 {
-        return Err(Error::corrupt(
-            "superblock",
-            place,
-            "512 bytes",
-            format_args!("the end of the file at {:#x}", region.len()),
-        ));
+        let message = format!("no superblock at {place}: the file ends at {:#x}", region.len());
+        return Err(Error::new(ErrorKind::NotAPool, message));
     }
     region.read(place, &mut bytes)?;
     Superblock::decode(&bytes, place)
