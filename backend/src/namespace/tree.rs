@@ -69,7 +69,9 @@ impl Core {
     /// Removes a file or a directory and all below it: its name goes at once, in one transaction, the rest is given back
     /// in bounded steps. Files that are open live until they are closed.
     pub(crate) fn remove_dir_all(&self, path: &Path) -> Result<()> {
-        match self.namespace()?.detach(path)? {
+        // Its own statement, so that the namespace is unlocked before the rest is given back.
+        let detached = self.namespace()?.detach(path)?;
+        match detached {
             Some(top) => reclaim::reclaim_tree(&self.store, &top).map(|_| ()).map_err(|error| error.at(path)),
             None => Ok(()),
         }
