@@ -51,7 +51,8 @@ impl Model {
         let (parent, name) = self.parent(path)?;
         let id = self.lookup(path)?;
         match self.node(id) {
-            Node::File(_) => return Err(NOT_A_DIRECTORY),
+            Node::File(_) if !recursive => return Err(NOT_A_DIRECTORY),
+            Node::File(_) => return self.remove_file(path),
             Node::Directory(names) if !recursive && !names.is_empty() => return Err(NOT_EMPTY),
             Node::Directory(_) => self.drop_tree(id),
         }
