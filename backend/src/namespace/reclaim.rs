@@ -135,7 +135,8 @@ pub(crate) fn reclaim_orphans(store: &Store) -> Result<Reclaimed> {
     Ok(reclaimed)
 }
 
-fn reclaim_orphan(store: &Store, number: InodeNumber) -> Result<Reclaimed> {
+/// Frees the inode `number`, and what only it reaches, if it is without links and not open anywhere. The caller holds no lock.
+pub(crate) fn reclaim_orphan(store: &Store, number: InodeNumber) -> Result<Reclaimed> {
     let inode = Table::get(store, number)?;
     let kind = inode.kind(store)?;
     if kind.kind == Kind::Free || inode.links(store)? > 0 {
