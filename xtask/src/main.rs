@@ -1,3 +1,59 @@
-//! Filled in next.
+//! One-word commands of the project: `cargo xtask loc`, `format-hash`, `model`, `storm` and `crash`.
 
-fn main() {}
+mod campaigns;
+mod sources;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// The arguments of `cargo xtask`.
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "One-word commands of the daxcow project")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Count lines of code by folder.
+    Loc,
+    /// Write the hash of the format sources into docs/format.md, after you have brought the document up to date.
+    FormatHash,
+    /// Run random operations against the reference model.
+    Model(Campaign),
+    /// Run processes that share a pool and are killed at random.
+    Storm(Campaign),
+    /// Crash at every fence of operation sequences and recover.
+    Crash(Campaign),
+    /// One process of a storm.
+    #[command(hide = true)]
+    Worker {
+        /// Role, pool, number and seed.
+        arguments: Vec<String>,
+    },
+}
+
+/// How long a campaign lasts and where it starts.
+#[derive(Args, Clone, Copy)]
+struct Campaign {
+    /// Minutes it lasts.
+    #[arg(long, default_value_t = 5)]
+    minutes: u64,
+    /// The first seed; each run takes the next one.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    match Arguments::parse().command {
+        Command::Loc => sources::count_lines(),
+        Command::FormatHash => sources::write_format_hash()?,
+        Command::Model(campaign) => return campaigns::model(campaign.minutes, campaign.seed),
+        Command::Storm(campaign) => return campaigns::storm(campaign.minutes, campaign.seed),
+        Command::Crash(campaign) => return campaigns::crash(campaign.minutes, campaign.seed),
+        Command::Worker { arguments } => return Ok(ExitCode::from(daxcow_tests::worker::main(&arguments))),
+    }
+    Ok(ExitCode::SUCCESS)
+}

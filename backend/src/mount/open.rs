@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use super::options::OpenOptions;
 use super::rebuild::rebuild;
-use super::{close, recover, superblocks};
+use super::{close, recover, superblocks, view};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::layout::{self, GROUPS, RUNTIME, SLOT_COUNT};
 use crate::format::superblock::{State, Superblock};
@@ -52,13 +52,22 @@ pub struct RecoveryInfo {
     pub microseconds: u64,
 }
 
-/// Opens the pool at `path` for reading and writing.
+/// Opens the pool at `path` for reading and writing; where the options or the host forbid that, as a [`view`].
 ///
 /// # Errors
 /// `NotAPool`, `UnsupportedVersion`, `UnsupportedMedium`; `Corrupt` where the file is truncated or, after a crash, the maps are
 /// damaged; `Busy` where all member slots are taken or a device is in use through another node.
 pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<(Arc<Core>, Opening)> {
-    let lock_file = LockFile::open(path)?;
+    if options.read_only {
+        return view::open(path);
+    }
+    let lock_file = match LockFile::open(path) {
+        Ok(lock_file) => lock_file,
+        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnly) => {
+            return view::open(path).map_err(|_| error);
+        }
+        Err(error) => return Err(error),
+    };
     lock_file.exclusive_wait(OPENING_BYTE)?;
     let first = lock_file.try_exclusive(MEMBERS_BYTE)?;
     if !first {
@@ -155,10 +164,18 @@ fn let_others_in(core: &Core, orphans: Vec<Inode>) -> Result<u64> {
     })
 }
 
-fn member_core(region: Region, lock_file: LockFile, member: Member, superblock: &Superblock) -> Arc<Core> {
+pub(super) fn store_of(
+    region: Region,
+    lock_file: LockFile,
+    member: Member,
+    superblock: &Superblock,
+) -> Store {
     let settings = Settings { inodes_max: superblock.inodes_max, hash_seed: superblock.hash_seed };
-    let runtime = Arc::new(Runtime::new(region, lock_file, member, superblock.epoch));
-    let store = Store::new(runtime, settings);
+    Store::new(Arc::new(Runtime::new(region, lock_file, member, superblock.epoch)), settings)
+}
+
+fn member_core(region: Region, lock_file: LockFile, member: Member, superblock: &Superblock) -> Arc<Core> {
+    let store = store_of(region, lock_file, member, superblock);
     let core = Arc::new(Core::new(store, Some(Box::new(close::leave))));
     core.store.runtime.set_recoverer(recover::recoverer(&core));
     core

@@ -1,4 +1,3 @@
-#![expect(unsafe_code, reason = "signal handlers for SIGSEGV and SIGBUS")]
 //! SIGSEGV and SIGBUS: a fault on watched memory becomes an answer instead of the end of the process.
 //!
 //! Bad memory, a truncated file and a full file system raise SIGBUS on an access; the reservation around a mapping, and
@@ -10,6 +9,7 @@
 //! 3. The handler that was there before ours, called as the kernel would have called it.
 //!
 //! Architecture invariant: everything reachable from `on_signal` is async-signal-safe: no locks, no heap.
+#![expect(unsafe_code, reason = "signal handlers for SIGSEGV and SIGBUS")]
 
 use std::io;
 use std::ptr::{self, NonNull};

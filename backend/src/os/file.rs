@@ -1,5 +1,5 @@
-#![expect(unsafe_code, reason = "fstatfs and fallocate")]
 //! What the host knows about a file, and its space.
+#![expect(unsafe_code, reason = "fstatfs and fallocate")]
 
 use std::fs::File;
 use std::io;

@@ -1,9 +1,9 @@
-#![expect(unsafe_code, reason = "pthread_atfork and its handlers")]
 //! Noticing that this process is a forked child, and what must happen in the child before it runs on.
 //!
 //! A child shares its parent's open file descriptions (and so its locks) and must use neither them nor the parent's
 //! pools. Whatever is opened for one process registers here what undoes it in a child; the registration and the
 //! system call before it stand in one [`Unforked`] section, which a fork waits for.
+#![expect(unsafe_code, reason = "pthread_atfork and its handlers")]
 
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};

@@ -1,5 +1,5 @@
-#![expect(unsafe_code, reason = "the futex system call")]
 //! Waiting for a word in memory that processes share, and waking who waits.
+#![expect(unsafe_code, reason = "the futex system call")]
 
 use std::io;
 use std::ptr::NonNull;

@@ -1,8 +1,8 @@
-#![expect(unsafe_code, reason = "open, fcntl and close on a descriptor that a forked child must drop")]
 //! Byte locks that live and die with an open file description of their own (OFD locks).
 //!
 //! The description is used for nothing else and never mapped: a mapping, or a copy in a forked child, would keep a
 //! dead process's locks alive. A child closes its copy in the fork handler.
+#![expect(unsafe_code, reason = "open, fcntl and close on a descriptor that a forked child must drop")]
 
 use std::ffi::CString;
 use std::io;
@@ -25,11 +25,20 @@ pub(crate) struct LockFile {
 impl LockFile {
     /// Opens `path` for reading and writing, for its locks only.
     pub(crate) fn open(path: &Path) -> Result<LockFile> {
+        LockFile::open_for(path, libc::O_RDWR)
+    }
+
+    /// Opens `path` for reading only: for shared locks and for asking whether a byte is locked.
+    pub(crate) fn open_read_only(path: &Path) -> Result<LockFile> {
+        LockFile::open_for(path, libc::O_RDONLY)
+    }
+
+    fn open_for(path: &Path, mode: libc::c_int) -> Result<LockFile> {
         let name = CString::new(path.as_os_str().as_bytes())
             .map_err(|_| Error::new(ErrorKind::InvalidInput, "path holds a NUL byte").at(path))?;
         let section = fork::unforked();
         // SAFETY: `name` is a NUL-terminated string that outlives the call.
-        let fd = unsafe { libc::open(name.as_ptr(), libc::O_RDWR | libc::O_CLOEXEC) };
+        let fd = unsafe { libc::open(name.as_ptr(), mode | libc::O_CLOEXEC) };
         if fd < 0 {
             return Err(Error::last_os("open for locking").at(path));
         }

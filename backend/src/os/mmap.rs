@@ -1,8 +1,8 @@
-#![expect(unsafe_code, reason = "mmap, munmap, madvise and msync")]
 //! A reserved stretch of address space and what is mapped into it.
 //!
 //! The reservation keeps one base address while a file grows into it. In a forked child the whole stretch becomes
 //! inaccessible memory, so that nothing else can move in and every access faults.
+#![expect(unsafe_code, reason = "mmap, munmap, madvise and msync")]
 
 use std::fs::File;
 use std::io;

@@ -1,5 +1,5 @@
-#![expect(unsafe_code, reason = "clock_gettime")]
 //! What there is to know about processes: this boot, names, states, and a clock that all processes share.
+#![expect(unsafe_code, reason = "clock_gettime")]
 
 use std::fs;
 

@@ -1,8 +1,8 @@
-#![expect(unsafe_code, reason = "calls the routines of arch on checked ranges")]
 //! Copies between the pool and the caller, and within the pool.
 //!
 //! On line media a large store goes around the cache: whole lines by non-temporal stores, the edges by ordinary stores
 //! whose lines are flushed at once. What is left to flush is remembered in the [`Stored`].
+#![expect(unsafe_code, reason = "calls the routines of arch on checked ranges")]
 
 use super::arch::{self, LINE, Lost};
 use super::persist::Stored;

@@ -1,4 +1,3 @@
-#![expect(unsafe_code, reason = "flushes checked ranges")]
 //! The order of things: what was stored becomes flushed, what was flushed becomes durable, and only a proof of that lets
 //! a pointer to it be published.
 //!
@@ -10,6 +9,7 @@
 //! | flushing off, private | - | - | - |
 //!
 //! `Stored` and `Flushed` are not `Send`: a fence drains the CPU that it runs on.
+#![expect(unsafe_code, reason = "flushes checked ranges")]
 
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, Ordering};

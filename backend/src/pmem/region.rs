@@ -1,4 +1,3 @@
-#![expect(unsafe_code, reason = "pointers into the mapped pool")]
 //! The mapped pool: mapping, growing, range checks, and what a fault becomes.
 //!
 //! ```text
@@ -8,6 +7,7 @@
 //!
 //! Invariant: `[base, base + len)` was mapped from the file; `len` only grows. The file may shrink under it, which a
 //! fault finds out.
+#![expect(unsafe_code, reason = "pointers into the mapped pool")]
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,3 @@
-#![expect(unsafe_code, reason = "a page of zeros under a pointer that left")]
 //! Pointers that leave: memory lost under one becomes zeros, and the view failed.
 //!
 //! Code that reads through a raw pointer cannot be told of an error, and must not end with a signal. The handler puts
@@ -7,6 +6,7 @@
 //! The zeros stand in for the pool's memory in this process from then on, so the region's own bulk loads must not take
 //! them for contents: after loading they ask [`Region::intact`]. Stores fault, since the zeros are read-only. Words are
 //! not checked: views cover file data, and words live in metadata.
+#![expect(unsafe_code, reason = "a page of zeros under a pointer that left")]
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

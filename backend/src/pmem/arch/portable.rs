@@ -1,9 +1,9 @@
-#![expect(unsafe_code, reason = "copies and atomics on pool memory")]
 //! Other architectures: plain copies and atomics. No cache control, so DAX media are synced by pages (see
 //! `Region::map`), and no recovery: an access to lost memory ends the process with its signal.
 //!
 //! All functions here have one safety contract: every range given lies in memory that is the caller's to access, and
 //! words are aligned.
+#![expect(unsafe_code, reason = "copies and atomics on pool memory")]
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 

@@ -1,10 +1,10 @@
-#![expect(unsafe_code, reason = "assembler routines that survive a fault")]
 //! x86-64: routines whose every access to pool memory has a recovery address, and CPU dispatch.
 //!
 //! All functions here have one safety contract: every range given lies in memory that is the caller's to access, or in
 //! a stretch watched by `os::fault` (there an access may fault and the routine answers [`Lost`]); ranges stored to
 //! are borrowed by nobody. Other processes and threads may change pool memory at any time: nothing here assumes
 //! that two loads of one place agree.
+#![expect(unsafe_code, reason = "assembler routines that survive a fault")]
 
 use std::arch::asm;
 use std::arch::x86_64::{__cpuid_count, _mm_sfence};

@@ -1,5 +1,5 @@
-#![expect(unsafe_code, reason = "forks, and reads through a pointer that left")]
 //! Lost memory, forked children and full file systems: errors, never signals.
+#![expect(unsafe_code, reason = "forks, and reads through a pointer that left")]
 
 use super::*;
 use crate::error::{Error, ErrorKind};

@@ -194,7 +194,7 @@ impl Start {
         let mut spins = 0_u32;
         while self.arrived.load(Ordering::SeqCst) < all {
             spins += 1;
-            if spins % 4096 == 0 {
+            if spins.is_multiple_of(4096) {
                 std::thread::yield_now();
             }
             std::hint::spin_loop();

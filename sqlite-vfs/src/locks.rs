@@ -1,0 +1,114 @@
+//! SQLite's locks on the numbered locks of a pool's file: the mapping, and the way from level to level.
+//!
+//! | number | lock |
+//! |---|---|
+//! | 0 | PENDING: no new readers |
+//! | 1 | RESERVED: will write |
+//! | 2 | the SHARED range: shared by readers, exclusive for EXCLUSIVE |
+//! | 3 to 10 | the 8 slots of the WAL index |
+//!
+//! The backend arbitrates between all handles of all processes and releases the locks of the dead.
+
+use crate::error::{OrCode, Outcome};
+use crate::ffi::code;
+use crate::file::LockLevel;
+use daxcow::{File, LockMode};
+
+const PENDING: u8 = 0;
+const RESERVED: u8 = 1;
+const SHARED: u8 = 2;
+/// The number of slot 0 of the WAL index; slot n is this plus n.
+pub(crate) const WAL_SLOT_0: u8 = 3;
+
+/// Takes a lock or says SQLITE_BUSY.
+fn take(file: &File, number: u8, mode: LockMode) -> Outcome<()> {
+    match file.try_lock(number, mode).or_code(code::IOERR_LOCK)? {
+        true => Ok(()),
+        false => Err(code::BUSY.into()),
+    }
+}
+
+/// The lock level of one handle.
+#[derive(Debug)]
+pub(crate) struct Locks {
+    level: LockLevel,
+    /// RESERVED is held; rolling back a hot journal goes from SHARED to EXCLUSIVE without it.
+    reserved: bool,
+}
+
+impl Locks {
+    pub(crate) fn new() -> Locks {
+        Locks { level: LockLevel::None, reserved: false }
+    }
+
+    pub(crate) fn level(&self) -> LockLevel {
+        self.level
+    }
+
+    /// Whether RESERVED was taken on the way to the present level.
+    pub(crate) fn holds_reserved(&self) -> bool {
+        self.reserved
+    }
+
+    /// Raises the level as xLock does: BUSY leaves the level where it was, or at PENDING on the way to EXCLUSIVE.
+    pub(crate) fn raise(&mut self, file: &File, level: LockLevel) -> Outcome<()> {
+        if level <= self.level {
+            return Ok(());
+        }
+        match level {
+            LockLevel::None => {}
+            LockLevel::Shared => {
+                // A writer waits for the readers to leave: a new one stays out. Missing it by a moment is harmless.
+                if file.lock_state(PENDING).or_code(code::IOERR_RDLOCK)?.exclusive_by_other {
+                    return Err(code::BUSY.into());
+                }
+                take(file, SHARED, LockMode::Shared)?;
+            }
+            LockLevel::Reserved => {
+                take(file, RESERVED, LockMode::Exclusive)?;
+                self.reserved = true;
+            }
+            LockLevel::Pending => take(file, PENDING, LockMode::Exclusive)?,
+            LockLevel::Exclusive => {
+                if self.level < LockLevel::Pending {
+                    take(file, PENDING, LockMode::Exclusive)?;
+                    self.level = LockLevel::Pending;
+                }
+                take(file, SHARED, LockMode::Exclusive)?;
+            }
+        }
+        self.level = level;
+        Ok(())
+    }
+
+    /// Lowers the level to SHARED or NONE, as xUnlock does.
+    pub(crate) fn lower(&mut self, file: &File, level: LockLevel) -> Outcome<()> {
+        if level >= self.level {
+            return Ok(());
+        }
+        let was = self.level;
+        if was == LockLevel::Exclusive && level == LockLevel::Shared {
+            file.try_lock(SHARED, LockMode::Shared).or_code(code::IOERR_UNLOCK)?;
+        }
+        if self.reserved {
+            file.unlock(RESERVED).or_code(code::IOERR_UNLOCK)?;
+            self.reserved = false;
+        }
+        if was >= LockLevel::Pending {
+            file.unlock(PENDING).or_code(code::IOERR_UNLOCK)?;
+        }
+        if level == LockLevel::None {
+            file.unlock(SHARED).or_code(code::IOERR_UNLOCK)?;
+        }
+        self.level = level;
+        Ok(())
+    }
+
+    /// Whether anybody, this handle included, holds RESERVED or more.
+    pub(crate) fn is_reserved(&self, file: &File) -> Outcome<bool> {
+        if self.level > LockLevel::Shared {
+            return Ok(true);
+        }
+        Ok(file.lock_state(RESERVED).or_code(code::IOERR_CHECKRESERVEDLOCK)?.exclusive_by_other)
+    }
+}

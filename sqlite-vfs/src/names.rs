@@ -1,0 +1,61 @@
+//! What SQLite asks about names: does it exist, remove it, what is its full path. `None` is the answer for names outside
+//! of every pool; the host's VFS has those.
+
+use crate::error::{OrCode, Outcome, dropping_failure};
+use crate::ffi::code;
+use crate::{pools, super_journal, super_journal_file};
+use daxcow::{ErrorKind, FileKind};
+use std::os::unix::ffi::OsStrExt;
+
+/// xAccess: whether `name` exists; as the unix VFS has it, an empty file does not `only_content`. With `writable` also
+/// whether it may be written.
+pub(crate) fn access(name: &[u8], only_content: bool, writable: bool) -> Outcome<Option<bool>> {
+    let found = pools::with_name(name, |pool, inner| {
+        if !pool.pool.exists(inner)? {
+            return Ok(false);
+        }
+        let metadata = match pool.pool.metadata(inner) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false), // removed meanwhile
+            result => result?,
+        };
+        let has_content = metadata.kind != FileKind::File || metadata.len > 0;
+        Ok((has_content || !only_content) && !(writable && metadata.read_only))
+    });
+    match found {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(Some(false))
+        }
+        result => result.or_code(code::IOERR_ACCESS),
+    }
+}
+
+/// xDelete; `false` if the host must do it. Removing a super-journal publishes the transaction that it is for. Removing a
+/// rollback journal or super-journal that exists in memory only does nothing.
+pub(crate) fn delete(name: &[u8]) -> Outcome<bool> {
+    let found = pools::with_name(name, |pool, inner| {
+        let is_real = pool.pool.exists(inner)?;
+        let published = super_journal::publish(name, is_real.then_some((pool, inner)))?;
+        // Not gone with the batches, if those were of other pools.
+        if is_real && (!published || pool.pool.exists(inner)?) {
+            pool.pool.remove_file(inner)?;
+        }
+        Ok(is_real || name.ends_with(b"-journal") || super_journal_file::is_name(name))
+    });
+    match found {
+        Ok(Some(true)) => Ok(true),
+        Ok(Some(false)) => Err(code::IOERR_DELETE_NOENT.into()),
+        Ok(None) => {
+            super_journal::publish(name, None)
+                .map_err(|error| dropping_failure(&error, code::IOERR_DELETE))?;
+            Ok(false)
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(code::IOERR_DELETE_NOENT.into()),
+        Err(error) => Err(dropping_failure(&error, code::IOERR_DELETE)),
+    }
+}
+
+/// xFullPathname: the pool's path without links, a slash, the normal path in the pool.
+pub(crate) fn full_path(name: &[u8]) -> Outcome<Option<Vec<u8>>> {
+    let found = pools::resolve(name).or_code(code::CANTOPEN_FULLPATH)?;
+    Ok(found.map(|path| [path.pool.as_os_str().as_bytes(), b"/", path.inner.as_os_str().as_bytes()].concat()))
+}

@@ -1,0 +1,96 @@
+//! The pools that this process has open, each for as long as a file in it is.
+
+use daxcow::{ErrorKind, OpenOptions, Pool, PoolPath};
+use parking_lot::RwLock;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+
+/// An open pool.
+pub(crate) struct OpenPool {
+    pub(crate) pool: Pool,
+    /// The host path of the pool, absolute and free of links, and a slash: what every name in it begins with.
+    prefix: Vec<u8>,
+}
+
+pub(crate) type PoolRef = Arc<OpenPool>;
+
+static OPEN: RwLock<Vec<Weak<OpenPool>>> = RwLock::new(Vec::new());
+
+impl OpenPool {
+    /// The name under which SQLite opens `inner`, a path in this pool.
+    pub(crate) fn full_name(&self, inner: &Path) -> Vec<u8> {
+        let inner = inner.as_os_str().as_bytes();
+        let inner = inner.strip_prefix(b"/").unwrap_or(inner);
+        [&self.prefix, inner].concat()
+    }
+}
+
+/// Where `name` leads: the pool's host path without links, and the normal path in it. `None` if it leads through no pool.
+pub(crate) fn resolve(name: &[u8]) -> daxcow::Result<Option<PoolPath>> {
+    let path = std::path::absolute(OsStr::from_bytes(name))
+        .map_err(|error| daxcow::Error::os("finding the working directory", error))?;
+    // Below a directory there is no pool: pools are files, and all ancestors of a directory are directories.
+    if path.parent().is_none_or(Path::is_dir) {
+        return Ok(None);
+    }
+    let Some(found) = daxcow::split_pool_path(&path)? else { return Ok(None) };
+    let inner = normal(&found.inner);
+    if inner.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let pool =
+        found.pool.canonicalize().map_err(|error| daxcow::Error::os("resolving the pool's path", error))?;
+    Ok(Some(PoolPath { pool, inner }))
+}
+
+/// `path` without a leading slash, `.` and `..`.
+fn normal(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for component in path.components() {
+        match component {
+            std::path::Component::Normal(name) => normal.push(name),
+            std::path::Component::ParentDir => {
+                normal.pop();
+            }
+            _ => {}
+        }
+    }
+    normal
+}
+
+/// The pool at the host path `path`, opened if need be; only for reading where more is not permitted.
+pub(crate) fn open(path: &Path) -> daxcow::Result<PoolRef> {
+    let pool = match Pool::open_shared(path, &OpenOptions::new()) {
+        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnly) => {
+            Pool::open_shared(path, &OpenOptions::new().read_only(true))?
+        }
+        result => result?,
+    };
+    let prefix = [path.as_os_str().as_bytes(), b"/"].concat();
+    let open = Arc::new(OpenPool { pool, prefix });
+    let mut list = OPEN.write();
+    list.retain(|pool| pool.strong_count() > 0);
+    list.push(Arc::downgrade(&open));
+    Ok(open)
+}
+
+/// Calls `body` with the pool that the full name `name` leads through and the path in it, without a system call where the
+/// pool is open already; `None` if it leads through no pool.
+pub(crate) fn with_name<R>(
+    name: &[u8],
+    body: impl FnOnce(&OpenPool, &Path) -> daxcow::Result<R>,
+) -> daxcow::Result<Option<R>> {
+    let newest = |list: &[Weak<OpenPool>]| {
+        let lies_in = |pool: &PoolRef| name.len() > pool.prefix.len() && name.starts_with(&pool.prefix);
+        list.iter().rev().filter_map(Weak::upgrade).find(lies_in)
+    };
+    let found = newest(&OPEN.read());
+    if let Some(pool) = found {
+        let inner = Path::new(OsStr::from_bytes(&name[pool.prefix.len()..]));
+        return body(&pool, inner).map(Some);
+    }
+    let Some(path) = resolve(name)? else { return Ok(None) };
+    body(&*open(&path.pool)?, &path.inner).map(Some)
+}

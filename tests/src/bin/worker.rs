@@ -1,0 +1,12 @@
+//! A process of a test: `worker ROLE POOL NUMBER SEED` takes part in a storm (see `daxcow_tests::worker`),
+//! `worker probe NAME ...` does what a test cannot do in its own process (see `daxcow_tests::probes`).
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    ExitCode::from(match arguments.split_first() {
+        Some((first, rest)) if first == "probe" => daxcow_tests::probes::main(rest),
+        _ => daxcow_tests::worker::main(&arguments),
+    })
+}

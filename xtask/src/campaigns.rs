@@ -1,0 +1,94 @@
+//! `model`, `storm` and `crash`: long campaigns that end with one summary line each.
+
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use daxcow_tests::campaign::{Plan, run};
+use daxcow_tests::generate::Limits;
+use daxcow_tests::storm;
+
+/// The plans that a model campaign goes through in turn.
+fn plans() -> Vec<Plan> {
+    let base = Plan::default();
+    let small = Limits { write_max: 8 << 10, offset_max: 40 << 10, far: false, ..base.limits.clone() };
+    let large = Limits { write_max: 6 << 20, offset_max: 24 << 20, ..base.limits.clone() };
+    let tight = Limits { write_max: 1 << 20, offset_max: 4 << 20, far: false, ..base.limits.clone() };
+    vec![
+        Plan { limits: Limits { members: 1, ..base.limits.clone() }, ..base.clone() },
+        Plan { limits: Limits { members: 3, ..base.limits.clone() }, steps: 1500, ..base.clone() },
+        Plan { limits: small, steps: 1000, ..base.clone() },
+        Plan { limits: large, steps: 150, pool_bytes: 2 << 30, ..base.clone() },
+        Plan { limits: tight, pool_bytes: 24 << 20, may_run_out: true, ..base },
+    ]
+}
+
+/// Random operations against the model until the time is up.
+pub(crate) fn model(minutes: u64, first_seed: u64) -> anyhow::Result<ExitCode> {
+    let end = Instant::now() + Duration::from_secs(60 * minutes);
+    let plans = plans();
+    let (mut runs, mut operations, mut failures) = (0, 0, 0);
+    while Instant::now() < end {
+        let plan = &plans[runs % plans.len()];
+        let seed = first_seed + u64::try_from(runs)?;
+        if let Err(failure) = run(plan, seed) {
+            eprintln!("{failure}\nplan: {plan:?}\nto repeat it: cargo xtask model --minutes 1 --seed {seed}");
+            failures += 1;
+        }
+        runs += 1;
+        operations += plan.steps;
+    }
+    println!("model: {runs} runs, {operations} operations, {failures} failures");
+    Ok(code(failures))
+}
+
+/// Storms of processes until the time is up.
+pub(crate) fn storm(minutes: u64, first_seed: u64) -> anyhow::Result<ExitCode> {
+    let end = Instant::now() + Duration::from_secs(60 * minutes);
+    let program = std::env::current_exe()?;
+    let (mut seed, mut failures) = (first_seed, 0);
+    let mut sum = storm::Summary::default();
+    while Instant::now() < end {
+        let mut plan = storm::plan(&program);
+        plan.program.push("worker".into());
+        plan.watched = seed % 2 == 0;
+        plan.duration = Duration::from_secs(15);
+        match storm::run(&plan, seed) {
+            Ok(summary) => {
+                sum.started += summary.started;
+                sum.killed += summary.killed;
+                sum.stamps += summary.stamps;
+                sum.counts += summary.counts;
+            }
+            Err(what) => {
+                eprintln!("seed {seed}: {what}");
+                failures += 1;
+            }
+        }
+        seed += 1;
+    }
+    println!(
+        "storm: {} storms, {} processes, {} kills, {} acknowledged commits, {failures} failures",
+        seed - first_seed,
+        sum.started,
+        sum.killed,
+        sum.stamps + sum.counts
+    );
+    Ok(code(failures))
+}
+
+fn code(failures: u64) -> ExitCode {
+    if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The crash test of the test crate, with time and seed; it prints the summary line.
+pub(crate) fn crash(minutes: u64, seed: u64) -> anyhow::Result<ExitCode> {
+    let status = Command::new("cargo")
+        .args(["test", "-p", "daxcow-tests", "--features", "sim", "--test", "recovery", "--", "--nocapture"])
+        .arg("random_sequences")
+        .env("DAXCOW_CRASH_SECONDS", (60 * minutes).to_string())
+        .env("DAXCOW_SEED", seed.to_string())
+        .status()
+        .context("cargo test")?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
