@@ -78,12 +78,21 @@ pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<(Arc<Core>, Ope
         .write(true)
         .open(path)
         .map_err(|error| Error::os("open", error).at(path))?;
-    let node = identity(&file).map_err(|error| Error::os("stat", error).at(path))?;
+    let node = same_file(&file, &lock_file)?;
     let map = MapOptions { dax: options.dax, flush: options.flush, access: Access::ReadWrite };
     let region = Region::map(file, path, map)?;
     let opened =
         if first { open_first(region, lock_file, node, options.force) } else { join(region, lock_file) };
     opened.map_err(|error| error.at(path))
+}
+
+/// That the path named one file when it was opened for its locks and for its bytes: its identity.
+pub(super) fn same_file(file: &File, lock_file: &LockFile) -> Result<Identity> {
+    let node = identity(file).map_err(|error| Error::os("stat", error))?;
+    if node == lock_file.identity()? {
+        return Ok(node);
+    }
+    Err(Error::new(ErrorKind::Busy, "the file was replaced while it was being opened"))
 }
 
 fn open_first(

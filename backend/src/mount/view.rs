@@ -8,7 +8,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::open::{Opening, store_of, wipe};
+use super::open::{Opening, same_file, store_of, wipe};
 use super::superblocks;
 use crate::error::{Error, Result};
 use crate::format::layout::SLOT_COUNT;
@@ -26,6 +26,7 @@ pub(super) fn open(path: &Path) -> Result<(Arc<Core>, Opening)> {
     let lock_file = LockFile::open_read_only(path)?;
     lock_file.shared_wait(OPENING_BYTE)?;
     let file = File::open(path).map_err(|error| Error::os("open", error).at(path))?;
+    same_file(&file, &lock_file).map_err(|error| error.at(path))?;
     let map = MapOptions { dax: Dax::Never, flush: FlushMode::Off, access: Access::Private };
     let region = Region::map(file, path, map)?;
     view(region, lock_file).map_err(|error| error.at(path))

@@ -10,6 +10,7 @@ use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::file::Identity;
 use super::fork;
 use super::registry::Row;
 use crate::error::{Error, ErrorKind, Result};
@@ -50,6 +51,13 @@ impl LockFile {
             generation: fork::generation(),
             in_child: Some(section.in_child(close_in_child, word, 0)),
         })
+    }
+
+    /// Which file the locks are on, whatever its path names by now.
+    pub(crate) fn identity(&self) -> Result<Identity> {
+        let metadata = std::fs::metadata(format!("/proc/self/fd/{}", self.fd));
+        let metadata = metadata.map_err(|error| Error::os("stat for locking", error).at(&self.path))?;
+        Ok(Identity::of(&metadata))
     }
 
     /// Locks `byte` for this description alone; false if another holds it in any mode.
