@@ -57,6 +57,7 @@ impl Table {
     /// gives it a link. The caller holds the namespace lock.
     pub(crate) fn create(store: &Store, new: NewInode) -> Result<(Inode, Flushed)> {
         let inode = Table::find_free(store)?;
+        inode.set_replaced(store, false)?;
         let before = inode.kind(store)?;
         let generation = before.generation.wrapping_add(1);
         let kind = KindWord { kind: new.kind, snapshot: new.snapshot, generation };
