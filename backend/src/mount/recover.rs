@@ -64,7 +64,7 @@ fn release_inode(store: &Store, inode: Inode, slot: u32, orphans: &mut Vec<Inode
 }
 
 /// Calls `visit` with every inode of the table, used or not, number 0 left out.
-fn for_each_inode(store: &Store, mut visit: impl FnMut(Inode)) -> Result<()> {
+pub(super) fn for_each_inode(store: &Store, mut visit: impl FnMut(Inode)) -> Result<()> {
     let tree = Tree::of(&store.space, TABLE_INODE)?;
     let end = FileBlock(Table::capacity(store)? * INODE_SIZE / BLOCK_SIZE);
     let mut at = FileBlock(0);

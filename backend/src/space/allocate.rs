@@ -76,6 +76,20 @@ impl Space {
         Ok(run)
     }
 
+    /// Takes the free blocks from `first` on, up to `wanted`, if that one is free.
+    pub(crate) fn take_free(
+        &self,
+        from: &mut Reservation<'_>,
+        first: BlockNumber,
+        wanted: u64,
+    ) -> Result<Option<Run>> {
+        let run = self.take_run(first, wanted.min(from.left()), self.pool_blocks()?)?;
+        if let Some(run) = run {
+            from.take(run.blocks);
+        }
+        Ok(run)
+    }
+
     /// Takes exactly `blocks` contiguous blocks of a reservation, at most a chunk's, which all lie in one chunk.
     /// `NoSpace` where the free blocks are too scattered.
     pub(crate) fn allocate_contiguous(&self, from: &mut Reservation<'_>, blocks: u64) -> Result<Run> {
