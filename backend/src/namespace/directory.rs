@@ -63,7 +63,12 @@ impl Directory {
 
     /// Runs `read` until nothing has moved meanwhile, at last under the namespace lock. Stale if the directory has been
     /// removed.
-    fn reading<T>(&self, store: &Store, lock: Lock, read: impl Fn(&Tree) -> Result<T>) -> Result<T> {
+    pub(super) fn reading<T>(
+        &self,
+        store: &Store,
+        lock: Lock,
+        read: impl Fn(&Tree) -> Result<T>,
+    ) -> Result<T> {
         let attempt = || {
             self.inode.expect(store, Kind::Directory, self.generation)?;
             read(&Tree::of(&store.space, self.inode.place)?)
