@@ -176,6 +176,9 @@ impl Session {
             }
             Op::Check { member } => match self.pool(*member).check() {
                 Ok(report) if !report.is_clean() => return Err(format!("check found {:?}", report.problems)),
+                Ok(report) if report.leaked_blocks > 0 && self.setup.base.is_empty() => {
+                    return Err(format!("{} blocks leaked", report.leaked_blocks));
+                }
                 Ok(_) => Ok(Value::Done),
                 Err(error) => Err(error),
             },
