@@ -35,8 +35,10 @@ pub(crate) fn clone_range(
         let source_at = FileBlock(from / BLOCK_SIZE + done);
         let target_at = FileBlock(to / BLOCK_SIZE + done);
         let piece = (blocks - done).min(CHUNK_BLOCKS - target_at.0 % CHUNK_BLOCKS);
-        let changes = raise_range(store, source, source_at, target_at, piece)?;
-        publish(store, target, &changes)?;
+        let changes = raise_range(store, source, source_at, target, target_at, piece)?;
+        if !changes.is_empty() {
+            publish(store, target, &changes)?;
+        }
         done += piece;
     }
     if to + len > target_size {
@@ -79,21 +81,30 @@ fn check_ranges(
     Ok(())
 }
 
-/// Raises what lies in a range of `source` and says what the same range of the target becomes.
+/// Raises what lies in a range of `source` and says what the same range of the target becomes. What the target shares
+/// already is left out.
 fn raise_range(
     store: &Store,
     source: &Inode,
     source_at: FileBlock,
+    target: &Inode,
     target_at: FileBlock,
     blocks: u64,
 ) -> Result<Vec<Change>> {
     let tree = Tree::of(&store.space, source.place)?;
+    let into = Tree::of(&store.space, target.place)?;
     let mut changes = Vec::new();
     let mut done = 0;
     while done < blocks {
         let start = FileBlock(target_at.0 + done);
         let found = tree.find(&store.space, FileBlock(source_at.0 + done), blocks - done, false)?;
-        let piece = found.blocks.min(blocks - done);
+        let there = into.find(&store.space, start, blocks - done, false)?;
+        let piece = found.blocks.min(there.blocks).min(blocks - done);
+        if there.mapped == found.mapped && found.mapped.is_some() {
+            // Shared from an earlier clone: one more reference would have no owner.
+            done += piece;
+            continue;
+        }
         let content = match found.mapped {
             None => Content::Hole,
             Some(mapped) => {
