@@ -13,9 +13,10 @@ use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use parking_lot::{Condvar, Mutex};
 
+use super::check::Problem;
 use crate::error::{Error, Result};
 use crate::format::entry::{Entry, Root, span};
-use crate::format::inode::{self, Birth, DURABLE_BYTES, INODE_SIZE, Kind, KindWord};
+use crate::format::inode::{self, DURABLE_BYTES, INODE_SIZE, Kind, KindWord};
 use crate::format::layout::{self, TABLE_INODE};
 use crate::inode::Inode;
 use crate::pmem::Region;
@@ -35,7 +36,6 @@ pub(crate) struct InodeFacts {
     pub(crate) links: u32,
     pub(crate) size: u64,
     pub(crate) root: Option<Root>,
-    pub(crate) birth: Birth,
 }
 
 /// All references of a pool.
@@ -49,7 +49,7 @@ pub(crate) struct Census<'a> {
 
 #[derive(Default)]
 struct Problems {
-    described: Vec<Error>,
+    described: Vec<Problem>,
     more: u64,
 }
 
@@ -89,7 +89,7 @@ impl<'a> Census<'a> {
         for &(index, block) in &table {
             if census.count(block) != 1 {
                 let found = format_args!("{} references", census.count(block)).to_string();
-                census.problem(Error::corrupt(
+                census.problem(Problem::new(
                     "inode table",
                     format_args!("block {index}"),
                     "one reference",
@@ -118,15 +118,15 @@ impl<'a> Census<'a> {
     }
 
     /// What contradicts the format, as far as it is described, and how many more there are.
-    pub(crate) fn take_problems(&mut self) -> (Vec<Error>, u64) {
+    pub(crate) fn take_problems(&mut self) -> (Vec<Problem>, u64) {
         let problems = std::mem::take(self.problems.get_mut());
         (problems.described, problems.more)
     }
 
-    fn problem(&self, error: Error) {
+    fn problem(&self, problem: Problem) {
         let mut problems = self.problems.lock();
         if problems.described.len() < PROBLEMS_MAX {
-            problems.described.push(error);
+            problems.described.push(problem);
         } else {
             problems.more += 1;
         }
@@ -141,7 +141,7 @@ impl<'a> Census<'a> {
     fn refer(&self, block: BlockNumber, level: u8, place: PoolOffset) -> Option<bool> {
         let slot = usize::try_from(block.0 / CHUNK_BLOCKS).ok().and_then(|index| self.chunks.get(index));
         let Some(slot) = slot.filter(|_| layout::is_allocatable(block, self.pool_blocks)) else {
-            self.problem(Error::corrupt("reference", place, "a block inside a group of the pool", block));
+            self.problem(Problem::new("reference", place, "a block inside a group of the pool", block));
             return None;
         };
         let chunk = slot.get_or_init(|| {
@@ -155,12 +155,12 @@ impl<'a> Census<'a> {
                 Err(seen) if seen == level + 1 => false,
                 Err(seen) => {
                     let expected = format_args!("{block} at level {}, as elsewhere", seen - 1).to_string();
-                    self.problem(Error::corrupt("reference", place, expected, format_args!("level {level}")));
+                    self.problem(Problem::new("reference", place, expected, format_args!("level {level}")));
                     return None;
                 }
             };
         if chunk.counts[index].fetch_add(1, Ordering::Relaxed) >= COUNT_MAX {
-            self.problem(Error::corrupt("reference", place, "fewer owners than a count can hold", block));
+            self.problem(Problem::new("reference", place, "fewer owners than a count can hold", block));
             return None;
         }
         Some(first)
@@ -169,7 +169,7 @@ impl<'a> Census<'a> {
     /// The blocks of the inode table by their index in it.
     fn walk_table(&self) -> Result<Vec<(u64, BlockNumber)>> {
         let Some(facts) = self.inode_at(Inode { number: InodeNumber(0), place: TABLE_INODE })? else {
-            self.problem(Error::corrupt("inode table", TABLE_INODE, "a file", "nothing"));
+            self.problem(Problem::new("inode table", TABLE_INODE, "a file", "nothing"));
             return Ok(vec![]);
         };
         let mut blocks = Vec::new();
@@ -181,7 +181,7 @@ impl<'a> Census<'a> {
         blocks.retain(|&(index, _)| index < expected);
         if blocks.len() as u64 != expected || facts.size % BLOCK_SIZE != 0 {
             let found = format_args!("{}", blocks.len()).to_string();
-            self.problem(Error::corrupt("inode table", "its size", format_args!("{expected} blocks"), found));
+            self.problem(Problem::new("inode table", "its size", format_args!("{expected} blocks"), found));
         }
         Ok(blocks)
     }
@@ -197,7 +197,7 @@ impl<'a> Census<'a> {
         match self.refer(entry.block, level, place) {
             None => return Ok(()),
             Some(false) => {
-                self.problem(Error::corrupt("inode table", place, "a block of its own", entry.block));
+                self.problem(Problem::new("inode table", place, "a block of its own", entry.block));
                 return Ok(());
             }
             Some(true) => {}
@@ -221,7 +221,7 @@ impl<'a> Census<'a> {
             match Entry::decode(word, level - 1, slot) {
                 Ok(Some(entry)) => entries.push((slot, place, entry)),
                 Ok(None) => {}
-                Err(_) => self.problem(Error::corrupt(
+                Err(_) => self.problem(Problem::new(
                     "map entry",
                     place,
                     format_args!("a checked word of level {}", level - 1),
@@ -291,7 +291,7 @@ impl<'a> Census<'a> {
         match decode(&bytes, inode) {
             Ok(facts) => Ok(facts),
             Err(error) => {
-                self.problem(error);
+                self.problem(Problem::of("inode", inode.number, &error));
                 Ok(None)
             }
         }
@@ -312,13 +312,13 @@ fn decode(bytes: &[u8; DURABLE_BYTES], inode: Inode) -> Result<Option<InodeFacts
     let root = Root::decode(root_word).map_err(|_| {
         Error::corrupt("root word", number, "a checked word", format_args!("{root_word:#018x}"))
     })?;
+    inode::decode_birth(bytes, number)?;
     Ok(Some(InodeFacts {
         inode,
         kind,
         links: inode::decode_links(word(inode::at::LINKS), number)?,
         size: inode::decode_size(word(inode::at::SIZE), number)?,
         root,
-        birth: inode::decode_birth(bytes, number)?,
     }))
 }
 

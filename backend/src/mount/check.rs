@@ -1,26 +1,188 @@
-//! temp
-use crate::{error::Result, inode::Core};
-#[derive(Clone, Debug)]
+//! Checking a pool while it is in use: everything is counted anew behind the closed gate and compared.
+//!
+//! | what | against what |
+//! |---|---|
+//! | every map word, inode word and checksum | itself: the census |
+//! | reference counts | the census: a count that is too low is damage; one that is too high leaks a block |
+//! | hints and the number of free blocks | the counts: free blocks may not be promised twice |
+//! | names | links, kinds and generations of the inodes (`names`) |
+//! | both superblocks | themselves |
+
+use std::collections::HashMap;
+use std::fmt;
+
+use super::census::Census;
+use super::recover::{for_each_inode, reclaim};
+use super::{names, superblocks};
+use crate::error::{Error, Result};
+use crate::format::inode::Kind;
+use crate::format::layout::{self, SLOT_COUNT};
+use crate::inode::{Core, advisory};
+use crate::runtime::at;
+use crate::units::{BlockNumber, CHUNK_BLOCKS};
+
+/// Something that contradicts the format.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Problem {
+    /// What kind of structure it is: `map entry`, `inode`, `reference count` ...
     pub structure: String,
+    /// Where: an offset in the pool, a block, an inode or a path.
     pub place: String,
+    /// What was expected and what was found.
     pub message: String,
 }
-#[derive(Clone, Debug, Default)]
+
+impl Problem {
+    pub(super) fn new(
+        structure: &str,
+        place: impl fmt::Display,
+        expected: impl fmt::Display,
+        found: impl fmt::Display,
+    ) -> Problem {
+        let message = format!("expected {expected}, found {found}");
+        Problem { structure: structure.to_owned(), place: place.to_string(), message }
+    }
+
+    pub(super) fn of(structure: &str, place: impl fmt::Display, error: &Error) -> Problem {
+        Problem { structure: structure.to_owned(), place: place.to_string(), message: error.to_string() }
+    }
+}
+
+/// What a check found.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct CheckReport {
+    /// What contradicts the format; at most 1000 of each kind of structure are described.
     pub problems: Vec<Problem>,
+    /// Inodes in use.
     pub inodes: u64,
+    /// Files among them, snapshots' included.
     pub files: u64,
+    /// Directories among them, snapshots' included.
     pub directories: u64,
+    /// Blocks that some map refers to.
     pub blocks_used: u64,
+    /// Blocks that more than one map entry refers to.
     pub blocks_shared: u64,
+    /// Blocks that nothing refers to as often as their count says: lost until the next opening after all members are gone. Blocks
+    /// that members are about to give back are among them.
     pub leaked_blocks: u64,
 }
+
 impl CheckReport {
+    /// Whether nothing contradicts the format.
+    #[must_use]
     pub fn is_clean(&self) -> bool {
         self.problems.is_empty()
     }
 }
-pub(crate) fn check(_core: &Core) -> Result<CheckReport> {
-    Ok(CheckReport::default())
+
+/// Checks the whole pool. Nothing changes in it meanwhile: other members wait.
+///
+/// # Errors
+/// `Busy` where an operation of a member does not end within a second; `MediaError`. Damage is no error, but in the report.
+pub(crate) fn check(core: &Core) -> Result<CheckReport> {
+    reclaim(core)?;
+    core.store.space.settle()?;
+    let runtime = &core.store.runtime;
+    let _gate = runtime.cut()?;
+    let _size = runtime.lock(at::SUPERBLOCK)?;
+    let pool_blocks = core.store.space.pool_blocks()?;
+    let mut census = Census::take(&runtime.region, pool_blocks)?;
+    let (problems, more) = census.take_problems();
+    let mut report = CheckReport { problems, ..CheckReport::default() };
+    if more > 0 {
+        report.problems.push(Problem::new(
+            "pool",
+            "all maps",
+            "no more problems",
+            format_args!("{more} more"),
+        ));
+    }
+    report.problems.extend(superblocks::problems(&runtime.region));
+    check_counts(core, &census, pool_blocks, &mut report)?;
+    let inodes = census.inodes();
+    report.inodes = inodes.len() as u64;
+    report.directories = inodes.iter().filter(|facts| facts.kind.kind == Kind::Directory).count() as u64;
+    report.files = report.inodes - report.directories;
+    let used = runtime.region.load(at::INODES_USED)?;
+    if runtime.deaths()? == 0 && used != report.inodes {
+        report.problems.push(Problem::new(
+            "number of inodes in use",
+            "the runtime header",
+            report.inodes,
+            used,
+        ));
+    }
+    names::check(&core.store, inodes, &mut report.problems);
+    Ok(report)
+}
+
+fn check_counts(core: &Core, census: &Census<'_>, pool_blocks: u64, report: &mut CheckReport) -> Result<()> {
+    let volatile = volatile_references(core, report)?;
+    let mut free = 0;
+    for group in 0..layout::group_count(pool_blocks) {
+        for chunk in 1..layout::group_blocks(group, pool_blocks) / CHUNK_BLOCKS {
+            let first = layout::group_start(group).add(chunk * CHUNK_BLOCKS);
+            free += check_chunk(core, census, first, &volatile, report)?;
+        }
+    }
+    let promised = core.store.runtime.region.load(at::FREE_BLOCKS)?;
+    if promised > free {
+        let expected = format!("at most {free}");
+        report.problems.push(Problem::new("number of free blocks", "the runtime header", expected, promised));
+    }
+    Ok(())
+}
+
+/// Compares one chunk; answers how many of its blocks are free.
+fn check_chunk(
+    core: &Core,
+    census: &Census<'_>,
+    first: BlockNumber,
+    volatile: &HashMap<BlockNumber, u32>,
+    report: &mut CheckReport,
+) -> Result<u64> {
+    let mut bytes = [0; 4 * 512];
+    core.store.runtime.region.read(layout::count(first), &mut bytes)?;
+    let mut free = 0;
+    for (block, bytes) in (first.0..).map(BlockNumber).zip(bytes.chunks_exact(4)) {
+        let count = u32::from_le_bytes(bytes.try_into().unwrap_or_default());
+        let references = census.count(block);
+        let held = volatile.get(&block).copied().unwrap_or(0);
+        report.blocks_used += u64::from(references > 0);
+        report.blocks_shared += u64::from(references > 1);
+        report.leaked_blocks += u64::from(count > references.saturating_add(held));
+        if count < references {
+            let expected = format!("at least {references}");
+            report.problems.push(Problem::new("reference count", block, expected, count));
+        }
+        free += u64::from(count == 0);
+    }
+    let hint = u64::from(core.store.space.hint(first)?);
+    if hint < free {
+        report.problems.push(Problem::new("hint of free blocks", first, format!("at least {free}"), hint));
+    }
+    Ok(free)
+}
+
+/// References that no map holds: ledgers of members and what they name, and what hangs from open inodes.
+fn volatile_references(core: &Core, report: &mut CheckReport) -> Result<HashMap<BlockNumber, u32>> {
+    let (store, mut references) = (&core.store, HashMap::new());
+    for slot in (0..SLOT_COUNT).filter(|&slot| store.runtime.slot_in_use(slot).unwrap_or(false)) {
+        match store.space.noted_by(slot) {
+            Ok(noted) => noted.into_iter().for_each(|block| *references.entry(block).or_insert(0) += 1),
+            Err(error) => {
+                report.problems.push(Problem::of("ledger", format_args!("member slot {slot}"), &error))
+            }
+        }
+    }
+    let problems = &mut report.problems;
+    let walked = for_each_inode(store, |inode| match advisory::volatile_blocks(store, &inode) {
+        Ok(blocks) => blocks.into_iter().for_each(|block| *references.entry(block).or_insert(0) += 1),
+        Err(error) => problems.push(Problem::of("extension of an inode", inode.number, &error)),
+    });
+    if let Err(error) = walked {
+        report.problems.push(Problem::of("inode table", "its map", &error));
+    }
+    Ok(references)
 }

@@ -9,7 +9,7 @@
 //! | [`recover`] | a member that died: its lanes, ledgers and marks; inodes without a name |
 //! | [`census`] | counting every reference by walking all maps |
 //! | [`rebuild`] | reference counts from a census |
-//! | [`check`] | looking for contradictions, online |
+//! | [`check`], [`names`] | looking for contradictions, online |
 //! | [`grow`], [`trim`] | more space from the host, unused space back to it |
 //! | [`usage`], [`info`] | what there is |
 //!
@@ -23,6 +23,7 @@ pub(crate) mod close;
 pub(crate) mod create;
 pub(crate) mod grow;
 pub(crate) mod info;
+pub(crate) mod names;
 pub(crate) mod open;
 pub(crate) mod options;
 pub(crate) mod rebuild;

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::census::Census;
-use crate::error::{Error, Result};
+use super::check::Problem;
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::layout;
 use crate::inode::Inode;
 use crate::pmem::{Flushed, Region};
@@ -26,10 +27,13 @@ pub(super) struct Rebuilt {
 pub(super) fn rebuild(region: &Region, pool_blocks: u64) -> Result<Rebuilt> {
     let mut census = Census::take(region, pool_blocks)?;
     let (problems, more) = census.take_problems();
-    let found = problems.len() as u64 + more;
-    if let Some(first) = problems.into_iter().next() {
-        let context = format!("counting references found {found} problems, the first");
-        return Err(if found > 1 { first.context(context) } else { first });
+    if let Some(first) = problems.first() {
+        let found = problems.len() as u64 + more;
+        let Problem { structure, place, message } = first;
+        return Err(Error::new(
+            ErrorKind::Corrupt,
+            format!("{structure} at {place} is damaged: {message} ({found} problems in all)"),
+        ));
     }
     let free_blocks = store_counts(region, &census, pool_blocks)?;
     let inodes = census.inodes();

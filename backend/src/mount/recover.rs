@@ -14,7 +14,8 @@ use crate::inode::open::{is_open_anywhere, mask_bit};
 use crate::inode::table::Table;
 use crate::inode::{Core, Inode, advisory};
 use crate::journal::{self, Store};
-use crate::runtime::{self, Recoverer};
+use crate::namespace::reclaim::reclaim_orphan;
+use crate::runtime::Recoverer;
 use crate::units::{BLOCK_SIZE, FileBlock, InodeNumber};
 
 /// The recoverer of a pool that is open.
@@ -63,7 +64,7 @@ fn release_inode(store: &Store, inode: Inode, slot: u32, orphans: &mut Vec<Inode
 }
 
 /// Calls `visit` with every inode of the table, used or not, number 0 left out.
-fn for_each_inode(store: &Store, mut visit: impl FnMut(Inode)) -> Result<()> {
+pub(super) fn for_each_inode(store: &Store, mut visit: impl FnMut(Inode)) -> Result<()> {
     let tree = Tree::of(&store.space, TABLE_INODE)?;
     let end = FileBlock(Table::capacity(store)? * INODE_SIZE / BLOCK_SIZE);
     let mut at = FileBlock(0);
@@ -80,14 +81,17 @@ fn for_each_inode(store: &Store, mut visit: impl FnMut(Inode)) -> Result<()> {
     Ok(())
 }
 
-/// Frees the inodes that dead members left without a name, as far as nobody has them open. The caller holds no lock.
-/// Answers how many were freed.
+/// Frees the inodes that dead members left without a name, as far as nobody has them open, with all that only they lead to.
+/// The caller holds no lock. Answers how many were freed. Damage is left to whoever checks the pool.
 pub(crate) fn reclaim(core: &Core) -> Result<u64> {
     let orphans = std::mem::take(&mut *core.orphans.lock());
     let mut freed = 0;
     for (done, &orphan) in orphans.iter().enumerate() {
-        match reclaim_one(&core.store, orphan) {
-            Ok(was_orphan) => freed += u64::from(was_orphan),
+        match reclaim_orphan(&core.store, orphan.number) {
+            Ok(reclaimed) => freed += reclaimed.inodes,
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                tracing::error!(%error, inode = orphan.number.0, "an inode without a name could not be freed");
+            }
             Err(error) => {
                 core.orphans.lock().extend_from_slice(&orphans[done..]);
                 return Err(error);
@@ -95,17 +99,4 @@ pub(crate) fn reclaim(core: &Core) -> Result<u64> {
         }
     }
     Ok(freed)
-}
-
-/// Under the namespace lock nobody is about to give the inode a name: without one, and not open, it is an orphan.
-fn reclaim_one(store: &Store, orphan: Inode) -> Result<bool> {
-    let _mark = store.runtime.enter()?;
-    let _namespace = store.runtime.lock(runtime::at::NAMESPACE)?;
-    let inode = Inode::attach(store, orphan.number, orphan.place)?;
-    let _held = inode.lock(store)?;
-    if inode.kind(store)?.kind == Kind::Free || inode.links(store)? != 0 || is_open_anywhere(store, &inode)? {
-        return Ok(false);
-    }
-    Table::free(store, &inode)?;
-    Ok(true)
 }

@@ -1,5 +1,6 @@
 //! Reading and writing the two copies of the superblock.
 
+use super::check::Problem;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::layout::SUPERBLOCKS;
 use crate::format::superblock::{RO_COMPAT_KNOWN, SUPERBLOCK_BYTES, Superblock, choose};
@@ -36,12 +37,8 @@ pub(super) fn check_writable(superblock: &Superblock) -> Result<()> {
 fn read_copy(region: &Region, place: PoolOffset) -> Result<Superblock> {
     let mut bytes = [0; SUPERBLOCK_BYTES];
     if region.len() < place.0 + bytes.len() as u64 {
-        return Err(Error::corrupt(
-            "superblock",
-            place,
-            "512 bytes",
-            format_args!("the end of the file at {:#x}", region.len()),
-        ));
+        let message = format!("no superblock at {place}: the file ends at {:#x}", region.len());
+        return Err(Error::new(ErrorKind::NotAPool, message));
     }
     region.read(place, &mut bytes)?;
     Superblock::decode(&bytes, place)
@@ -53,4 +50,13 @@ pub(super) fn write(region: &Region, superblock: &mut Superblock) -> Result<()> 
     let older = SUPERBLOCKS[usize::from(superblock.sequence % 2 == 1)];
     let stored = region.write(older, &superblock.encode())?;
     region.fence(region.flush(stored)).map(drop)
+}
+
+/// What is wrong with either copy.
+pub(super) fn problems(region: &Region) -> Vec<Problem> {
+    let copies = SUPERBLOCKS.map(|place| (place, read_copy(region, place)));
+    copies
+        .into_iter()
+        .filter_map(|(place, copy)| copy.err().map(|error| Problem::of("superblock", place, &error)))
+        .collect()
 }

@@ -1,26 +1,42 @@
-//! temp
-use crate::{error::Result, format::layout, inode::Core, runtime::at};
-#[derive(Clone, Debug)]
+//! How much of a pool is used.
+
+use crate::error::Result;
+use crate::format::layout;
+use crate::inode::Core;
+use crate::runtime::at;
+use crate::space::reserve::reserve_blocks;
+use crate::units::BLOCK_SIZE;
+
+/// Space and inodes of a pool, as of now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SpaceUsage {
+    /// Bytes that can hold files and what describes them.
     pub total_bytes: u64,
+    /// Bytes that are free and promised to nobody, the reserve included.
     pub free_bytes: u64,
+    /// Bytes that are not free.
     pub used_bytes: u64,
+    /// Bytes kept for removing things from a full pool.
     pub reserve_bytes: u64,
+    /// Inodes in use.
     pub inodes_used: u64,
+    /// Inodes that the pool may have beyond those.
     pub inodes_free: u64,
 }
+
+/// Space and inodes of a pool.
 pub(crate) fn usage(core: &Core) -> Result<SpaceUsage> {
-    let space = &core.store.space;
-    let n = space.pool_blocks()?;
-    let total = layout::allocatable_blocks(n) * 4096;
-    let free = core.store.runtime.region.load(at::FREE_BLOCKS)? * 4096;
-    let used = core.store.runtime.region.load(at::INODES_USED)?;
+    let region = &core.store.runtime.region;
+    let pool_blocks = core.store.space.pool_blocks()?;
+    let total = layout::allocatable_blocks(pool_blocks);
+    let free = region.load(at::FREE_BLOCKS)?.min(total);
+    let inodes_used = region.load(at::INODES_USED)?;
     Ok(SpaceUsage {
-        total_bytes: total,
-        free_bytes: free,
-        used_bytes: total - free,
-        reserve_bytes: crate::space::reserve::reserve_blocks(n) * 4096,
-        inodes_used: used,
-        inodes_free: core.store.settings.inodes_max - used,
+        total_bytes: total * BLOCK_SIZE,
+        free_bytes: free * BLOCK_SIZE,
+        used_bytes: (total - free) * BLOCK_SIZE,
+        reserve_bytes: reserve_blocks(pool_blocks) * BLOCK_SIZE,
+        inodes_used,
+        inodes_free: core.store.settings.inodes_max.saturating_sub(inodes_used),
     })
 }

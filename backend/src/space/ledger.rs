@@ -141,6 +141,36 @@ impl Space {
         self.release_ledgers(self.runtime.member.slot)
     }
 
+    /// The blocks of a member's ledgers, and what the ledgers name: references that no map holds. The gate is closed.
+    pub(crate) fn noted_by(&self, slot: u32) -> Result<Vec<BlockNumber>> {
+        let region = &self.runtime.region;
+        let limit = self.pool_blocks()?;
+        let mut noted = Vec::new();
+        let mut walked = 0;
+        let mut ledger = BlockNumber(region.load(Runtime::ledger_head(slot))?);
+        while ledger.0 != 0 {
+            self.check_block(ledger, "ledger")?;
+            let mut left = region.load(ledger.offset().add(LIVE))?;
+            let mut block = ledger;
+            while block.0 != 0 {
+                self.check_block(block, "ledger")?;
+                walked += 1;
+                if walked > limit {
+                    return Err(Error::corrupt("ledger", ledger, "an end", "a loop"));
+                }
+                noted.push(block);
+                for entry in 0..ENTRIES_PER_BLOCK.min(left) {
+                    let word = region.load(block.offset().add(ENTRIES + entry * 8))?;
+                    noted.extend(decode(word).map(|reference| reference.block));
+                }
+                left -= ENTRIES_PER_BLOCK.min(left);
+                block = BlockNumber(region.load(block.offset().add(MORE))?);
+            }
+            ledger = BlockNumber(region.load(ledger.offset().add(NEXT))?);
+        }
+        Ok(noted)
+    }
+
     fn release_entries(&self, ledger: BlockNumber) -> Result<Vec<BlockNumber>> {
         let region = &self.runtime.region;
         let live = region.load(ledger.offset().add(LIVE))?;

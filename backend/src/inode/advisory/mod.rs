@@ -172,6 +172,19 @@ pub(crate) fn release_extension(store: &Store, inode: &Inode) -> Result<()> {
     freed
 }
 
+/// The volatile blocks that hang from an inode, each counted once. Nothing moves in the pool.
+pub(crate) fn volatile_blocks(store: &Store, inode: &Inode) -> Result<Vec<BlockNumber>> {
+    if store.runtime.region.load(inode.field(at::EPOCH))? != store.runtime.epoch {
+        return Ok(vec![]);
+    }
+    let Some(extension) = Extension::find(store, inode)? else {
+        return Ok(vec![]);
+    };
+    let mut blocks = shared_memory::region_blocks(store, extension)?;
+    blocks.push(extension.0);
+    Ok(blocks)
+}
+
 /// Takes away what the dead member of `slot` held of an inode's locks and shared memory. Takes no lock. For the recovery of
 /// that member: before its open mark falls, which keeps the extension where it is, and before its slot is freed.
 pub(crate) fn release_member(store: &Store, inode: &Inode, slot: u32) -> Result<()> {

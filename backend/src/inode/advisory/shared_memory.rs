@@ -286,6 +286,30 @@ pub(super) fn free_regions(store: &Store, extension: Extension) -> Result<()> {
     }
 }
 
+/// All blocks of the regions of an extension, and of the table of them. Nothing moves in the pool.
+pub(super) fn region_blocks(store: &Store, extension: Extension) -> Result<Vec<BlockNumber>> {
+    let region = &store.runtime.region;
+    let limit = usize::try_from(store.space.pool_blocks()?).unwrap_or(usize::MAX);
+    let (mut part, mut blocks) = (extension.regions(), Vec::new());
+    while blocks.len() < limit {
+        for index in 0..entries(part) {
+            let place = part.add(8 + index * 8);
+            let found = Region::decode(store, region.load(place)?, place)?;
+            blocks.extend(
+                found.into_iter().flat_map(|found| (0..found.blocks).map(move |at| found.first.add(at))),
+            );
+        }
+        let next = BlockNumber(region.load(part)?);
+        if next.0 == 0 {
+            break;
+        }
+        store.space.check_block(next, "table of regions")?;
+        blocks.push(next);
+        part = next.offset();
+    }
+    Ok(blocks)
+}
+
 fn give_back(store: &Store, region: Region) {
     for block in 0..region.blocks {
         store.space.give_back(&[region.first.add(block)]);

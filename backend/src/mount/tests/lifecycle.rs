@@ -1,12 +1,6 @@
-//! Creating, closing and opening again, and what is refused.
+//! Creating, closing and opening again.
 
 use super::*;
-use crate::mount::close::close;
-use crate::runtime::at;
-
-fn free_blocks(core: &Core) -> u64 {
-    core.store.runtime.region.load(at::FREE_BLOCKS).unwrap()
-}
 
 #[test]
 fn a_closed_pool_opens_clean_with_the_counts_it_was_closed_with() {
@@ -14,16 +8,68 @@ fn a_closed_pool_opens_clean_with_the_counts_it_was_closed_with() {
         let path = pool_in(&directory);
         let core = new_pool(&path, 64);
         let empty = free_blocks(&core);
-        let inode = add_file(&core.store, 700).unwrap();
-        let free = free_blocks(&core);
-        assert!(free < empty - 700, "{free} of {empty}");
+        let inode = add_file(&core, "file", 700).unwrap();
+        core.store.space.settle().unwrap();
+        let before = counts(&core);
+        assert!(before.1 < empty - 700, "{} of {empty}", before.1);
+        assert_sound(&core);
         close(core).unwrap();
         let (core, opening) = reopen(&path);
         assert_eq!(opening, open::Opening { clean: true, recovery: None });
-        assert_eq!(free_blocks(&core), free);
+        assert_eq!(counts(&core), before);
         let tree = Tree::of(&core.store.space, inode.place).unwrap();
         assert_eq!(tree.allocated_blocks(&core.store.space).unwrap(), 700);
+        assert_sound(&core);
     }
+}
+
+#[test]
+fn counts_rebuilt_after_a_crash_are_those_of_before() {
+    for directory in directories() {
+        let path = pool_in(&directory);
+        let core = new_pool(&path, 64);
+        for (index, blocks) in [1, 700, 0, 513, 2].into_iter().enumerate() {
+            add_file(&core, &format!("file {index}"), blocks).unwrap();
+        }
+        core.store.space.settle().unwrap();
+        let shared = Tree::of(&core.store.space, add_file(&core, "twin", 0).unwrap().place).unwrap();
+        assert_eq!(shared.root, None);
+        let before = counts(&core);
+        // What lies in the file now is what a power failure at this moment leaves.
+        let crashed = directory.path().join("crashed.pool");
+        std::fs::copy(&path, &crashed).unwrap();
+        drop(core);
+        let (core, opening) = reopen(&crashed);
+        assert!(!opening.clean);
+        let recovery = opening.recovery.unwrap();
+        let used = before.0.iter().filter(|&&count| count > 0).count() as u64;
+        assert_eq!((recovery.blocks_counted, recovery.orphans_removed), (used, 0));
+        assert_eq!(counts(&core), before);
+        assert_sound(&core);
+        close(core).unwrap();
+        assert!(reopen(&crashed).1.clean);
+    }
+}
+
+#[test]
+fn inodes_without_a_name_are_freed_after_a_crash() {
+    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let path = pool_in(&directory);
+    let core = new_pool(&path, 64);
+    let empty = counts(&core).1;
+    let located = core.namespace().unwrap().create_file(Path::new("doomed"), true).unwrap().0;
+    let open = core.open.open(&core.store, located.inode.number, located.generation).unwrap();
+    add_blocks(&core.store, &located.inode, 0, 300).unwrap();
+    core.namespace().unwrap().remove_file(Path::new("doomed")).unwrap();
+    assert!(counts(&core).1 < empty - 300, "open files live on");
+    let crashed = directory.path().join("crashed.pool");
+    std::fs::copy(&path, &crashed).unwrap();
+    core.open.close(&core.store, &open).unwrap();
+    let after = counts(&core);
+    let (core, opening) = reopen(&crashed);
+    assert_eq!(opening.recovery.unwrap().orphans_removed, 1);
+    assert_eq!(counts(&core), after);
+    assert_sound(&core);
 }
 
 #[test]
@@ -31,4 +77,54 @@ fn a_dropped_pool_is_closed_as_well() {
     let directory = tempfile::tempdir_in("/dev/shm").unwrap();
     drop(new_pool(&pool_in(&directory), 32));
     assert!(reopen(&pool_in(&directory)).1.clean);
+}
+
+#[test]
+fn only_the_last_member_calls_the_pool_clean() {
+    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let path = pool_in(&directory);
+    let first = new_pool(&path, 32);
+    let (second, opening) = reopen(&path);
+    assert!(opening.clean && opening.recovery.is_none());
+    add_file(&second, "by the second", 3).unwrap();
+    close(first).unwrap();
+    let crashed = directory.path().join("crashed.pool");
+    std::fs::copy(&path, &crashed).unwrap();
+    assert!(!reopen(&crashed).1.clean, "another member was still there");
+    assert_sound(&second);
+    close(second).unwrap();
+    assert!(reopen(&path).1.clean);
+}
+
+#[test]
+fn a_pool_in_use_is_not_overwritten_and_nothing_is_without_being_told() {
+    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let path = pool_in(&directory);
+    let core = new_pool(&path, 32);
+    let again =
+        |options: CreateOptions| create::create(&path, &options, format_namespace).map_err(|e| e.kind());
+    assert_eq!(again(options(32)).err(), Some(ErrorKind::AlreadyExists));
+    assert_eq!(again(options(32).overwrite(true)).err(), Some(ErrorKind::Busy));
+    add_file(&core, "kept", 1).unwrap();
+    close(core).unwrap();
+    let core = again(options(16).overwrite(true)).unwrap();
+    assert_sound(&core);
+    assert!(core.namespace().unwrap().resolve(Path::new("kept")).is_err());
+    close(core).unwrap();
+    assert_sound(&reopen(&path).0);
+}
+
+#[test]
+fn what_cannot_be_created_leaves_nothing_behind() {
+    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let path = pool_in(&directory);
+    let fails = |options: &CreateOptions| {
+        let error = create::create(&path, options, format_namespace).err().unwrap().kind();
+        assert!(!path.exists(), "{error:?}");
+        error
+    };
+    assert_eq!(fails(&options(15)), ErrorKind::InvalidInput);
+    assert_eq!(fails(&CreateOptions::new()), ErrorKind::InvalidInput);
+    assert_eq!(fails(&options(16).max_inodes(1)), ErrorKind::InvalidInput);
+    assert_eq!(fails(&CreateOptions::new().size(1 << 51)), ErrorKind::NoSpace);
 }

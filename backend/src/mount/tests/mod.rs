@@ -1,25 +1,36 @@
 //! Tests of pools as a whole, on tmpfs and on an ordinary file system.
 
+mod damage;
+mod death;
 mod lifecycle;
+mod size;
 
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 
 use tempfile::TempDir;
 
+use super::check::check;
+use super::close::close;
 use super::{CreateOptions, OpenOptions, create, open};
 use crate::error::{ErrorKind, Result};
 use crate::extent_map::stage::stage;
 use crate::extent_map::{Change, Content, Tree};
-use crate::format::inode::Kind;
-use crate::inode::table::{NewInode, Table};
+use crate::format::layout;
 use crate::inode::{Core, Inode};
 use crate::journal::Store;
+use crate::namespace::format_namespace;
 use crate::pmem::Flushed;
+use crate::runtime::at;
 use crate::space::Purpose;
-use crate::units::{BLOCK_SIZE, FileBlock};
+use crate::units::{BLOCK_SIZE, BlockNumber, FileBlock};
 
 const MIB: u64 = 1 << 20;
+/// Names the pool to a child, which thereby knows that it is one.
+const ROLE: &str = "DAXCOW_MOUNT_TEST_POOL";
+const READY: &str = "child is ready: ";
 
 /// A directory on tmpfs, and one on whatever /tmp lies on.
 fn directories() -> [TempDir; 2] {
@@ -35,7 +46,7 @@ fn options(mebibytes: u64) -> CreateOptions {
 }
 
 fn new_pool(path: &Path, mebibytes: u64) -> Arc<Core> {
-    create::create(path, &options(mebibytes), |_| Ok(())).unwrap()
+    create::create(path, &options(mebibytes), format_namespace).unwrap()
 }
 
 fn reopen(path: &Path) -> (Arc<Core>, open::Opening) {
@@ -47,15 +58,12 @@ fn open_error(path: &Path) -> (ErrorKind, String) {
     (error.kind(), error.to_string())
 }
 
-/// A file of `blocks` blocks with one link, durable.
-fn add_file(store: &Store, blocks: u64) -> Result<Inode> {
-    let _mark = store.runtime.enter()?;
-    let _namespace = store.runtime.lock(crate::runtime::at::NAMESPACE)?;
-    let (inode, flushed) = Table::create(store, NewInode::empty(Kind::File))?;
-    let region = &store.runtime.region;
-    region.fence(flushed)?;
-    add_blocks(store, &inode, 0, blocks)?;
-    set_links(store, &inode, 1)?;
+/// The file `name` of `blocks` blocks, durable.
+fn add_file(core: &Core, name: &str, blocks: u64) -> Result<Inode> {
+    let inode = core.namespace()?.create_file(Path::new(name), true)?.0.inode;
+    let _mark = core.store.runtime.enter()?;
+    let _held = inode.lock(&core.store)?;
+    add_blocks(&core.store, &inode, 0, blocks)?;
     Ok(inode)
 }
 
@@ -74,10 +82,76 @@ fn add_blocks(store: &Store, inode: &Inode, start: u64, blocks: u64) -> Result<(
     inode.publish_size(store, (start + blocks) * BLOCK_SIZE, &durable).map(drop)
 }
 
-fn set_links(store: &Store, inode: &Inode, links: u32) -> Result<()> {
-    use crate::format::inode::{at, encode_links};
-    let region = &store.runtime.region;
-    let durable = region.barrier()?;
-    let stored = region.publish(inode.field(at::LINKS), encode_links(links, inode.number), &durable)?;
-    region.fence(region.flush(stored)).map(drop)
+/// Counts of all blocks, and the number of free ones.
+fn counts(core: &Core) -> (Vec<u32>, u64) {
+    let space = &core.store.space;
+    let pool_blocks = space.pool_blocks().unwrap();
+    let counts = (0..pool_blocks)
+        .map(BlockNumber)
+        .filter(|&block| layout::is_allocatable(block, pool_blocks))
+        .map(|block| space.count(block).unwrap())
+        .collect();
+    (counts, free_blocks(core))
+}
+
+fn free_blocks(core: &Core) -> u64 {
+    core.store.runtime.region.load(at::FREE_BLOCKS).unwrap()
+}
+
+fn assert_sound(core: &Core) {
+    let report = check(core).unwrap();
+    assert!(report.is_clean(), "{:#?}", report.problems);
+    assert_eq!(report.leaked_blocks, 0);
+}
+
+/// The role this process has been started again for.
+fn role() -> Option<PathBuf> {
+    std::env::var_os(ROLE).map(PathBuf::from)
+}
+
+/// A test started again. Its output is read to the end, so that it never meets a closed pipe.
+struct Again {
+    child: Child,
+    output: BufReader<ChildStdout>,
+}
+
+impl Again {
+    /// Starts the test `name` again, with `pool` as its role.
+    fn start(name: &str, pool: &Path) -> Again {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", &format!("mount::tests::{name}"), "--nocapture", "--test-threads=1"])
+            .env(ROLE, pool)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        Again { child, output }
+    }
+
+    /// Waits for the child to say that it is ready; answers what it says besides.
+    fn wait_until_ready(&mut self) -> String {
+        let mut lines = self.output.by_ref().lines();
+        let line = lines.find_map(|line| line.unwrap().split_once(READY).map(|(_, said)| said.to_owned()));
+        line.expect("the child ended without being ready")
+    }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Lets the child go on, and waits for its good end.
+    fn finish(mut self) {
+        drop(self.child.stdin.take());
+        let mut rest = String::new();
+        self.output.read_to_string(&mut rest).unwrap();
+        assert!(self.child.wait().unwrap().success(), "{rest}");
+    }
+}
+
+/// Says that this child is ready, and waits to be killed, or for the parent to close its standard input.
+fn ready(said: &str) {
+    println!("{READY}{said}");
+    std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).unwrap();
 }

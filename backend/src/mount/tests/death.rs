@@ -1,0 +1,106 @@
+//! Members that are killed, and many at once.
+
+use super::*;
+use crate::mount::recover::reclaim;
+use crate::space::Reference;
+
+/// Opens the pool, holds whatever a member can hold, and waits to be killed.
+fn hold_everything(path: &Path) {
+    let (core, _) = reopen(path);
+    let store = &core.store;
+    let located = core.namespace().unwrap().create_file(Path::new("doomed"), true).unwrap().0;
+    let _open = core.open.open(store, located.inode.number, located.generation).unwrap();
+    add_blocks(store, &located.inode, 0, 600).unwrap();
+    core.namespace().unwrap().remove_file(Path::new("doomed")).unwrap();
+    let kept = core.namespace().unwrap().resolve(Path::new("kept")).unwrap().inode;
+    let reference = Reference::of_root(Tree::of(&store.space, kept.place).unwrap().root.unwrap());
+    store.space.raise(reference.block).unwrap();
+    let _pin = store.space.pin(reference).unwrap();
+    let _mark = store.runtime.enter().unwrap();
+    let _namespace = store.runtime.lock(at::NAMESPACE).unwrap();
+    let _inode = kept.lock(store).unwrap();
+    ready("");
+}
+
+#[test]
+fn what_a_killed_member_held_comes_back_while_others_go_on() {
+    const NAME: &str = "death::what_a_killed_member_held_comes_back_while_others_go_on";
+    if let Some(path) = role() {
+        return hold_everything(&path);
+    }
+    for directory in directories() {
+        let path = pool_in(&directory);
+        let core = new_pool(&path, 64);
+        let kept = add_file(&core, "kept", 20).unwrap();
+        core.store.space.settle().unwrap();
+        let before = counts(&core);
+        let mut child = Again::start(NAME, &path);
+        child.wait_until_ready();
+        assert!(counts(&core).1 < before.1 - 600);
+        child.kill();
+        drop(kept.lock(&core.store).unwrap());
+        assert_eq!(reclaim(&core).unwrap(), 1, "the removed file");
+        core.store.space.settle().unwrap();
+        assert_eq!(counts(&core), before);
+        assert_eq!(core.store.runtime.deaths().unwrap(), 1);
+        assert_sound(&core);
+        close(core).unwrap();
+        assert!(!reopen(&path).1.clean, "after a death the counts are not trusted");
+    }
+}
+
+#[test]
+fn who_joins_recovers_the_dead_and_the_first_after_all_died_rebuilds() {
+    const NAME: &str = "death::who_joins_recovers_the_dead_and_the_first_after_all_died_rebuilds";
+    if let Some(path) = role() {
+        return hold_everything(&path);
+    }
+    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let path = pool_in(&directory);
+    let core = new_pool(&path, 64);
+    add_file(&core, "kept", 20).unwrap();
+    let before = counts(&core);
+    let mut child = Again::start(NAME, &path);
+    child.wait_until_ready();
+    child.kill();
+    let (joiner, _) = reopen(&path);
+    assert_eq!(counts(&core), before);
+    assert_eq!(joiner.store.runtime.members().unwrap().len(), 2);
+    close(core).unwrap();
+    close(joiner).unwrap();
+
+    let mut child = Again::start(NAME, &path);
+    child.wait_until_ready();
+    child.kill();
+    let (core, opening) = reopen(&path);
+    assert_eq!(opening.recovery.unwrap().orphans_removed, 1);
+    assert_eq!(counts(&core), before);
+    assert_sound(&core);
+}
+
+#[test]
+fn more_than_half_of_all_slots_open_at_once() {
+    const NAME: &str = "death::more_than_half_of_all_slots_open_at_once";
+    const MEMBERS: usize = 130;
+    if let Some(path) = role() {
+        let (core, _) = reopen(&path);
+        let slot = core.store.runtime.member.slot;
+        add_file(&core, &format!("file of {slot}"), 2).unwrap();
+        ready(&slot.to_string());
+        return close(core).unwrap();
+    }
+    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let path = pool_in(&directory);
+    let core = new_pool(&path, 64);
+    let mut children: Vec<Again> = (0..MEMBERS).map(|_| Again::start(NAME, &path)).collect();
+    let mut slots: Vec<u32> =
+        children.iter_mut().map(|child| child.wait_until_ready().trim().parse().unwrap()).collect();
+    slots.sort_unstable();
+    assert_eq!(slots, (1..=MEMBERS as u32).collect::<Vec<_>>());
+    assert_eq!(core.store.runtime.members().unwrap().len(), MEMBERS + 1);
+    children.into_iter().for_each(Again::finish);
+    assert_eq!(core.store.runtime.members().unwrap().len(), 1);
+    assert_sound(&core);
+    close(core).unwrap();
+    assert!(reopen(&path).1.clean);
+}
