@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use daxcow::CreateOptions;
+use daxcow::{CreateOptions, FileOptions, Pool};
 
 use crate::generate::{Generator, Limits};
 use crate::op::Op;
@@ -102,6 +102,7 @@ fn perform(
     };
     let options = CreateOptions::new().size(plan.pool_bytes).sparse(true);
     let mut session = Session::create(setup, &options).map_err(|error| Mismatch(error.to_string()))?;
+    warm_up(session.pool(0)).map_err(|error| Mismatch(format!("before the run: {error}")))?;
     let at_start = free_bytes(&session)?;
     let mut step = 0;
     while let Some(op) = next(&session.model, step) {
@@ -109,6 +110,15 @@ fn perform(
         step += 1;
     }
     finish(&mut session, at_start)
+}
+
+/// Makes the tables that a pool keeps once it has had a file, a directory and a snapshot.
+fn warm_up(pool: &Pool) -> daxcow::Result<()> {
+    pool.create_dir("/d")?;
+    pool.open_file("/d/f", &FileOptions::new().write(true).create(true))?.write_at(b"x", 0)?;
+    pool.create_snapshot::<&str>("s", &[])?;
+    pool.remove_dir_all("/d")?;
+    pool.delete_snapshot("s")
 }
 
 /// The checks at the end of a run: all is as modelled, clean, and after removing everything the space is back
@@ -149,12 +159,12 @@ fn shorten(plan: &Plan, ops: Vec<Op>, mismatch: Mismatch) -> (Vec<Op>, Mismatch)
             let mut candidate = best.0.clone();
             candidate.drain(from..(from + piece).min(candidate.len()));
             match replay_quietly(plan, &candidate) {
-                Some((used, mismatch)) => {
+                Some((used, mismatch)) if class(&mismatch) == class(&best.1) => {
                     candidate.truncate(used);
                     best = (candidate, mismatch);
                     shorter = true;
                 }
-                None => from += piece,
+                _ => from += piece,
             }
         }
         if piece == 1 && !shorter {
@@ -163,6 +173,11 @@ fn shorten(plan: &Plan, ops: Vec<Op>, mismatch: Mismatch) -> (Vec<Op>, Mismatch)
         piece = if piece == 1 { 1 } else { piece.div_ceil(2) };
     }
     best
+}
+
+/// What kind of failure it is: its words without the numbers, so that shortening does not wander off to another one.
+fn class(mismatch: &Mismatch) -> String {
+    mismatch.0.chars().filter(|letter| !letter.is_ascii_digit()).take(60).collect()
 }
 
 /// The number of operations performed and what went wrong, if something did.

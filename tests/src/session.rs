@@ -42,6 +42,8 @@ pub struct Session {
     live: BTreeMap<Slot, Live>,
     views: Vec<(View, Vec<u8>)>,
     members: Vec<Option<Pool>>,
+    /// What the pool said when it last refused.
+    last_error: String,
 }
 
 /// An operation that gave something else than it should.
@@ -67,8 +69,14 @@ impl Session {
         for _ in 0..setup.members {
             members.push(Some(Pool::open(&setup.pool, &OpenOptions::new())?));
         }
-        let session =
-            Session { setup, model: Model::default(), live: BTreeMap::new(), views: Vec::new(), members };
+        let session = Session {
+            setup,
+            model: Model::default(),
+            live: BTreeMap::new(),
+            views: Vec::new(),
+            members,
+            last_error: String::new(),
+        };
         if !session.setup.base.is_empty() {
             session.pool(0).create_dir(&session.setup.base)?;
         }
@@ -120,7 +128,10 @@ impl Session {
         let before = matches!(op, Op::Diff { .. }).then(|| self.model.clone());
         let expected = self.model.apply(op);
         let judged = compare::judge(before.as_ref().unwrap_or(&self.model), op, &expected, &found);
-        judged.map_err(|difference| Mismatch(format!("expected {difference}")))
+        judged.map_err(|difference| match found {
+            Err(_) => Mismatch(format!("expected {difference}: {}", self.last_error)),
+            Ok(_) => Mismatch(format!("expected {difference}")),
+        })
     }
 
     fn may_refuse(&self, op: &Op, kind: ErrorKind) -> bool {
@@ -181,7 +192,10 @@ impl Session {
             Op::Reopen => self.reopen(),
             _ => self.perform_on_names(op),
         };
-        Ok(found.map_err(|error| error.kind()))
+        Ok(found.map_err(|error| {
+            self.last_error = error.to_string();
+            error.kind()
+        }))
     }
 
     fn perform_on_names(&mut self, op: &Op) -> daxcow::Result<Value> {

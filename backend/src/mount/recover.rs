@@ -81,14 +81,17 @@ pub(super) fn for_each_inode(store: &Store, mut visit: impl FnMut(Inode)) -> Res
     Ok(())
 }
 
-/// Frees the inodes that dead members left without a name, as far as nobody has them open. The caller holds no lock and has no
-/// operation in flight. Answers how many were freed.
+/// Frees the inodes that dead members left without a name, as far as nobody has them open, with all that only they lead to.
+/// The caller holds no lock. Answers how many were freed. Damage is left to whoever checks the pool.
 pub(crate) fn reclaim(core: &Core) -> Result<u64> {
     let orphans = std::mem::take(&mut *core.orphans.lock());
     let mut freed = 0;
-    for (done, orphan) in orphans.iter().enumerate() {
+    for (done, &orphan) in orphans.iter().enumerate() {
         match reclaim_orphan(&core.store, orphan.number) {
             Ok(reclaimed) => freed += reclaimed.inodes,
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                tracing::error!(%error, inode = orphan.number.0, "an inode without a name could not be freed");
+            }
             Err(error) => {
                 core.orphans.lock().extend_from_slice(&orphans[done..]);
                 return Err(error);

@@ -197,11 +197,11 @@ pub(super) fn pack_children(
             ),
         ));
     }
-    let mut children: [Vec<Dirent>; FANOUT as usize] = Default::default();
+    let mut children: Vec<(u64, Vec<Dirent>)> = (0..FANOUT).map(|nibble| (nibble, vec![])).collect();
     for entry in entries {
-        children[usize::try_from(dirent::nibble(entry.hash, depth)).unwrap_or(0)].push(entry);
+        children[usize::try_from(dirent::nibble(entry.hash, depth)).unwrap_or(0)].1.push(entry);
     }
-    for (nibble, entries) in (0..).zip(children) {
+    for (nibble, entries) in children {
         pack(dirent::child(node, nibble), depth + 1, entries, fresh)?;
     }
     Ok(())

@@ -30,6 +30,9 @@ pub(crate) mod reclaim;
 pub(crate) mod resolve;
 pub(crate) mod tree;
 
+#[cfg(test)]
+mod tests;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::dirent::Dirent;
 use crate::format::inode::{Kind, ROOT_DIRECTORY, SNAPSHOT_DIRECTORY};

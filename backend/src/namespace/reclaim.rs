@@ -8,7 +8,7 @@
 use super::directory::{self, Directory};
 use super::edit::Edit;
 use super::tree::{Authority, Namespace};
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
 use crate::format::dirent::Dirent;
 use crate::format::inode::{Kind, KindWord};
 use crate::inode::open::is_open_anywhere;
@@ -117,25 +117,9 @@ fn try_release(store: &Store, inode: &Inode, generation: u32) -> Result<bool> {
     Ok(true)
 }
 
-/// Frees all inodes without links that are not open anywhere: what a member that died left behind. Who builds a tree that
-/// has no name yet holds the namespace lock until it has one, or is in the middle of nothing when this runs.
+/// Frees the inode `number`, and all that only it leads to, if it has no links and is not open. The caller holds no lock.
 ///
-/// Damaged inodes are passed over, and left to whoever checks the pool.
-pub(crate) fn reclaim_orphans(store: &Store) -> Result<Reclaimed> {
-    let mut reclaimed = Reclaimed::default();
-    for number in 1..Table::capacity(store)? {
-        match reclaim_orphan(store, InodeNumber(number)) {
-            Ok(more) => reclaimed.inodes += more.inodes,
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
-                tracing::error!(%error, inode = number, "a damaged inode may be an orphan");
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(reclaimed)
-}
-
-/// Frees the inode `number`, and what only it reaches, if it is without links and not open anywhere. The caller holds no lock.
+/// Who builds a tree that has no name yet holds the namespace lock, or has closed the gate, until it has one.
 pub(crate) fn reclaim_orphan(store: &Store, number: InodeNumber) -> Result<Reclaimed> {
     let inode = Table::get(store, number)?;
     let kind = inode.kind(store)?;

@@ -44,7 +44,7 @@ pub(crate) struct Namespace<'a> {
     store: &'a Store,
     authority: Authority,
     _held: Held<'a>,
-    _mark: Option<Mark<'a>>,
+    _mark: Mark<'a>,
 }
 
 /// The directory and the name that a path ends in.
@@ -69,7 +69,9 @@ impl Core {
     /// Removes a file or a directory and all below it: its name goes at once, in one transaction, the rest is given back
     /// in bounded steps. Files that are open live until they are closed.
     pub(crate) fn remove_dir_all(&self, path: &Path) -> Result<()> {
-        match self.namespace()?.detach(path)? {
+        // Reclaiming locks the namespace for each of its steps.
+        let detached = self.namespace()?.detach(path)?;
+        match detached {
             Some(top) => reclaim::reclaim_tree(&self.store, &top).map(|_| ()).map_err(|error| error.at(path)),
             None => Ok(()),
         }
@@ -81,13 +83,7 @@ impl<'a> Namespace<'a> {
     pub(crate) fn lock(store: &'a Store, authority: Authority) -> Result<Namespace<'a>> {
         let mark = store.runtime.enter()?;
         let held = store.runtime.lock(at::NAMESPACE)?;
-        Ok(Namespace { store, authority, _held: held, _mark: Some(mark) })
-    }
-
-    /// Locks the namespace for who has entered a mutating operation already, or has closed the gate.
-    pub(crate) fn lock_entered(store: &'a Store, authority: Authority) -> Result<Namespace<'a>> {
-        let held = store.runtime.lock(at::NAMESPACE)?;
-        Ok(Namespace { store, authority, _held: held, _mark: None })
+        Ok(Namespace { store, authority, _held: held, _mark: mark })
     }
 
     /// What `path` names.

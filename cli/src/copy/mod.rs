@@ -105,7 +105,12 @@ fn copy(source: &Spot, target: &Spot, bar: &Bar) -> Result<()> {
         (Some(_), Some(Kind::Directory)) if source_kind != target_kind => {
             bail!("{target}: is a directory, and {source} a file")
         }
-        (Some(_), None) if source.shares_pool_with(target) => source.clone_to(target),
+        (Some(kind), None) if source.shares_pool_with(target) => {
+            if kind == Kind::Directory {
+                source.refuse_target_within(target)?;
+            }
+            source.clone_to(target)
+        }
         (Some(Kind::Directory), _) => copy_directory(source, target, target_kind.is_some(), bar),
         (Some(Kind::File | Kind::Special), _) => copy_file(source, target, bar),
     }

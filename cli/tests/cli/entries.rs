@@ -101,7 +101,16 @@ fn clone_refuses_what_exists_and_other_pools() {
     sandbox.fails(["clone", "app.pool/one", "app.pool/two"], &["app.pool/two", "exists"]);
     sandbox.fails(["clone", "app.pool/missing", "app.pool/three"], &["app.pool/missing"]);
     sandbox.fails(["clone", "app.pool/one", "other.pool/one"], &["other.pool", "cp"]);
-    sandbox.ok(["mkdir", "app.pool/dir"]);
-    sandbox.fails(["clone", "app.pool/dir", "app.pool/dir/dir"], &["app.pool/dir"]);
     assert_eq!(sandbox.cat("app.pool/two"), b"2");
+}
+
+#[test]
+fn a_directory_can_be_cloned_into_itself_as_it_was_before() {
+    let sandbox = Sandbox::with_pool();
+    sandbox.ok(["mkdir", "app.pool/dir"]);
+    sandbox.put("app.pool/dir/file", "1");
+    sandbox.ok(["clone", "app.pool/dir", "app.pool/dir/branch"]);
+    assert_eq!(sandbox.ls("app.pool/dir"), ["branch", "file"]);
+    assert_eq!(sandbox.ls("app.pool/dir/branch"), ["file"]);
+    sandbox.check();
 }

@@ -126,7 +126,7 @@ fn diff_of_a_part_looks_at_that_part_only() {
 fn bad_names_are_refused() {
     let sandbox = with_database();
     sandbox.ok(["snapshot", "create", "app.pool", "monday"]);
-    sandbox.fails(["snapshot", "create", "app.pool", "monday"], &["monday", "exists"]);
+    sandbox.fails(["snapshot", "create", "app.pool", "monday"], &["monday", "already"]);
     for name in ["", ".", "..", "a/b"] {
         sandbox.fails(["snapshot", "create", "app.pool", name], &["app.pool"]);
     }

@@ -9,6 +9,10 @@ use super::{
     NOT_EMPTY, NOT_FOUND, Node, NodeId, Refusal, SNAPSHOTS, is_within,
 };
 
+/// Neither is there anything to clone nor is its place free.
+const MISSING_AND_EXISTS: Refusal =
+    Refusal(&[ErrorKind::AlreadyExists, ErrorKind::NotFound, ErrorKind::NotADirectory]);
+
 /// Refuses paths that lie in a snapshot.
 fn writable(path: &str) -> Modelled<()> {
     if is_within(path, SNAPSHOTS) { Err(IN_SNAPSHOT) } else { Ok(()) }
@@ -51,7 +55,8 @@ impl Model {
         let (parent, name) = self.parent(path)?;
         let id = self.lookup(path)?;
         match self.node(id) {
-            Node::File(_) => return Err(NOT_A_DIRECTORY),
+            Node::File(_) if !recursive => return Err(NOT_A_DIRECTORY),
+            Node::File(_) => return self.remove_file(path),
             Node::Directory(names) if !recursive && !names.is_empty() => return Err(NOT_EMPTY),
             Node::Directory(_) => self.drop_tree(id),
         }
@@ -115,14 +120,13 @@ impl Model {
 
     pub(super) fn clone_tree(&mut self, from: &str, to: &str) -> Modelled<()> {
         writable(to)?;
-        let source = self.lookup(from)?;
-        let (parent, name) = self.parent(to)?;
+        let source = self.lookup(from);
+        let place = self.parent(to);
         if self.lookup(to).is_ok() {
-            return Err(EXISTS);
+            // Of two reasons to refuse either may be named.
+            return Err(if source.is_ok() { EXISTS } else { MISSING_AND_EXISTS });
         }
-        if is_within(to, from) {
-            return Err(INVALID);
-        }
+        let (source, (parent, name)) = (source?, place?);
         let copy = self.copy_tree(source, false, &mut BTreeMap::new());
         self.entries_mut(parent).insert(name.to_owned(), copy);
         Ok(())
