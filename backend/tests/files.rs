@@ -1,5 +1,7 @@
 //! The public API, end to end, one promise a test.
 
+#![allow(clippy::unwrap_used, reason = "a failed call fails the test")]
+
 use daxcow::{CreateOptions, ErrorKind, File, FileOptions, OpenOptions, Pool, RollbackOptions};
 use tempfile::TempDir;
 

@@ -91,11 +91,6 @@ impl OpenInodes {
         }
         Ok(())
     }
-
-    /// Whether no handle of this process is left.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.open.lock().is_empty()
-    }
 }
 
 /// Whether any member has the inode open.

@@ -35,7 +35,7 @@ impl Table {
 
     /// The inode `number`, whatever it is now.
     pub(crate) fn get(store: &Store, number: InodeNumber) -> Result<Inode> {
-        let offset = number.0.checked_mul(INODE_SIZE).unwrap_or(u64::MAX);
+        let offset = number.0.saturating_mul(INODE_SIZE);
         let size = Table::inode(store)?.size(store)?;
         if number.0 == 0 || offset >= size {
             return Err(Error::corrupt(
