@@ -69,10 +69,10 @@ fn check_ranges(
     if to_end > FILE_SIZE_MAX {
         return Err(Error::new(ErrorKind::TooLarge, format!("{to_end} bytes are more than a file can have")));
     }
-    if from % BLOCK_SIZE != 0 || to % BLOCK_SIZE != 0 {
+    if !from.is_multiple_of(BLOCK_SIZE) || !to.is_multiple_of(BLOCK_SIZE) {
         return invalid(format!("offsets {from} and {to} are not multiples of the block size {BLOCK_SIZE}"));
     }
-    if len % BLOCK_SIZE != 0 && (from_end != source_size || to_end < target_size) {
+    if !len.is_multiple_of(BLOCK_SIZE) && (from_end != source_size || to_end < target_size) {
         return invalid(format!("a length of {len} is not whole blocks and does not end both files"));
     }
     if source.number == target.number && from < to_end && to < from_end {
@@ -93,6 +93,12 @@ fn raise_range(
 ) -> Result<Vec<Change>> {
     let tree = Tree::of(&store.space, source.place)?;
     let into = Tree::of(&store.space, target.place)?;
+    if blocks == CHUNK_BLOCKS
+        && source_at.0.is_multiple_of(CHUNK_BLOCKS)
+        && let Some(node) = tree.node_at(&store.space, source_at, 1)?
+    {
+        return raise_node(store, node, into.node_at(&store.space, target_at, 1)?, target_at);
+    }
     let mut changes = Vec::new();
     let mut done = 0;
     while done < blocks {
@@ -128,6 +134,20 @@ fn raise_range(
     Ok(changes)
 }
 
+/// A whole chunk of the file at the same place in both trees: they share the node, and its blocks are not touched.
+fn raise_node(
+    store: &Store,
+    node: BlockNumber,
+    there: Option<BlockNumber>,
+    start: FileBlock,
+) -> Result<Vec<Change>> {
+    if there == Some(node) {
+        return Ok(Vec::new());
+    }
+    store.space.raise(node)?;
+    Ok(vec![Change { start, blocks: CHUNK_BLOCKS, content: Content::Node { node, level: 1 } }])
+}
+
 const fn blocks_of(first: BlockNumber, unwritten: bool) -> Content {
     Content::Blocks { first, unwritten }
 }
@@ -135,8 +155,12 @@ const fn blocks_of(first: BlockNumber, unwritten: bool) -> Content {
 fn undo(store: &Store, changes: &[Change]) -> Result<()> {
     let mut raised = Vec::new();
     for change in changes {
-        if let Content::Blocks { first, .. } = change.content {
-            raised.extend((0..change.blocks).map(|block| Reference::deep(first.add(block), 0)));
+        match change.content {
+            Content::Hole => {}
+            Content::Blocks { first, .. } => {
+                raised.extend((0..change.blocks).map(|block| Reference::deep(first.add(block), 0)));
+            }
+            Content::Node { node, level } => raised.push(Reference::deep(node, level)),
         }
     }
     store.space.lower_all(&raised)
