@@ -7,7 +7,6 @@ use crate::error::{Failure, OrCode, Outcome};
 use crate::ffi::code;
 use crate::file::VfsFile;
 use crate::pools::PoolRef;
-use crate::private_clone;
 use daxcow::File;
 
 /// Journals up to this size stay in memory.
@@ -30,7 +29,7 @@ impl PrivateJournal {
         let file = match self.spilled.take() {
             Some(file) => file,
             None => {
-                let file = private_clone::nameless_file(&self.pool)?;
+                let file = self.pool.pool.open_unnamed()?;
                 file.write_at(&self.memory, 0)?;
                 self.memory = Vec::new();
                 file

@@ -38,14 +38,18 @@ pub(crate) struct OpenAnswer {
 
 /// Opens `request.name`; `None` if it is in no pool.
 pub(crate) fn open(request: &OpenRequest<'_>) -> Outcome<Option<OpenAnswer>> {
-    let Some(place) = pools::resolve(request.name).or_code(code::CANTOPEN)? else { return Ok(None) };
-    let pool = pools::open(&place.pool).or_code(code::CANTOPEN)?;
     let flags = request.flags;
     let journal = flag::MAIN_JOURNAL | flag::CREATE;
     if flags & journal == journal {
-        // SQLite creates a journal only to write one itself; a journal that is to be played back it just opens.
-        return Ok(Some(OpenAnswer { file: Opened::Journal(PrivateJournal::new(pool)), flags }));
+        // SQLite creates a journal only to write one itself; a journal that is to be played back it just opens. This is
+        // on the way of every transaction, and its database has the pool open.
+        let pool =
+            pools::with_name(request.name, |pool, _| Ok(PoolRef::clone(pool))).or_code(code::CANTOPEN)?;
+        let file = pool.map(|pool| Opened::Journal(PrivateJournal::new(pool)));
+        return Ok(file.map(|file| OpenAnswer { file, flags }));
     }
+    let Some(place) = pools::resolve(request.name).or_code(code::CANTOPEN)? else { return Ok(None) };
+    let pool = pools::open(&place.pool).or_code(code::CANTOPEN)?;
     if flags & flag::SUPER_JOURNAL != 0 && flags & flag::CREATE != 0 {
         let file = SuperJournalFile::new(pool, place.inner);
         return Ok(Some(OpenAnswer { file: Opened::SuperJournal(file), flags }));

@@ -80,7 +80,7 @@ pub(crate) fn open(path: &Path) -> daxcow::Result<PoolRef> {
 /// pool is open already; `None` if it leads through no pool.
 pub(crate) fn with_name<R>(
     name: &[u8],
-    body: impl FnOnce(&OpenPool, &Path) -> daxcow::Result<R>,
+    body: impl FnOnce(&PoolRef, &Path) -> daxcow::Result<R>,
 ) -> daxcow::Result<Option<R>> {
     let newest = |list: &[Weak<OpenPool>]| {
         let lies_in = |pool: &PoolRef| name.len() > pool.prefix.len() && name.starts_with(&pool.prefix);
@@ -92,5 +92,5 @@ pub(crate) fn with_name<R>(
         return body(&pool, inner).map(Some);
     }
     let Some(path) = resolve(name)? else { return Ok(None) };
-    body(&*open(&path.pool)?, &path.inner).map(Some)
+    body(&open(&path.pool)?, &path.inner).map(Some)
 }

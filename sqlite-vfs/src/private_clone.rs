@@ -1,4 +1,4 @@
-//! Files of the pool that no one else sees: a nameless file, and a private copy of a database to recover.
+//! A private copy of a database to recover.
 
 use crate::ffi::connection::OwnConnection;
 use crate::open::sibling;
@@ -16,14 +16,6 @@ pub(crate) fn private_path() -> PathBuf {
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let nanoseconds = std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos());
     PathBuf::from(format!(".daxcow-{}-{nanoseconds:x}-{number}", std::process::id()))
-}
-
-/// An empty file without a name: it is gone when it is closed or its process dies.
-pub(crate) fn nameless_file(pool: &PoolRef) -> daxcow::Result<File> {
-    let path = private_path();
-    let file = pool.pool.open_file(&path, &FileOptions::new().read(true).write(true).create_new(true))?;
-    pool.pool.remove_file(&path)?;
-    Ok(file)
 }
 
 /// A private copy of a database with its journal and WAL, sharing all blocks with the original; removed when dropped.

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 const EXTENSION: &str = "daxcow-sqlite";
 const PRELOAD: &str = "daxcow-sqlite-preload";
+/// The distribution's own: others may be built without loadable extensions.
+const PYTHON: &str = "/usr/bin/python3";
 
 const STATEMENTS: &str = "CREATE TABLE t(a); INSERT INTO t VALUES(1),(2);\n\
                           SELECT daxcow_snapshot('s') IS NOT NULL;\n\
@@ -89,7 +91,7 @@ fn python_uses_the_preload_library_and_the_extension() {
                   print(c.execute('SELECT a FROM t').fetchone()[0])\n\
                   print(c.execute('PRAGMA integrity_check').fetchone()[0])\n";
     let path = fixture.path("preload.db");
-    let output = program("python3", &["-", &path.to_string_lossy()], Some(&preload), script);
+    let output = program(PYTHON, &["-", &path.to_string_lossy()], Some(&preload), script);
     assert_eq!(stdout(&output), "4\nok\n");
     assert_eq!(number(&fixture.connect("preload.db"), "SELECT a FROM t"), 4);
 
@@ -105,7 +107,7 @@ fn python_uses_the_preload_library_and_the_extension() {
     );
     let script = load + &script.replace("sys.argv[1])", "sys.argv[1], uri=True)");
     let path = fixture.path("extension.db");
-    let output = program("python3", &["-", &path.to_string_lossy()], None, &script);
+    let output = program(PYTHON, &["-", &path.to_string_lossy()], None, &script);
     assert_eq!(stdout(&output), "4\nok\n");
     assert_eq!(number(&fixture.connect("extension.db"), "SELECT a FROM t"), 4);
 }
@@ -125,7 +127,7 @@ fn the_preload_library_survives_a_shutdown_of_sqlite() {
                   \x20   assert lib.sqlite3_close(db) == 0\n\
                   \x20   assert lib.sqlite3_shutdown() == 0\n";
     let path = fixture.path("main");
-    stdout(&program("python3", &["-", &path.to_string_lossy()], Some(&library), script));
+    stdout(&program(PYTHON, &["-", &path.to_string_lossy()], Some(&library), script));
     for round in 0..3 {
         check(&fixture.connect(&format!("main{round}")));
     }
@@ -139,7 +141,7 @@ fn start(library: &Path, database: &Path, body: &str) -> Child {
          c = sqlite3.connect(sys.argv[1], timeout=30, isolation_level=None)\n\
          {body}"
     );
-    Command::new("python3")
+    Command::new(PYTHON)
         .args(["-c", &script, &database.to_string_lossy()])
         .env("LD_PRELOAD", library)
         .stdout(Stdio::piped())

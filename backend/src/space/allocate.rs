@@ -16,6 +16,8 @@ use crate::units::{BlockNumber, CHUNK_BLOCKS};
 pub(super) const CURSORS: usize = 8;
 /// Requests of this many blocks and more look for an empty chunk.
 const LARGE: u64 = 128;
+/// Warm blocks that a stripe remembers.
+const WARM_MAX: usize = 64;
 
 thread_local! {
     static STRIPE: Cell<Option<usize>> = const { Cell::new(None) };
@@ -30,12 +32,18 @@ fn stripe() -> usize {
     })
 }
 
-/// Where a stripe looks next: a block number, taken modulo the pool.
-pub(super) struct Cursor(u64);
+/// Where a stripe looks next.
+pub(super) struct Cursor {
+    /// A block number, taken modulo the pool.
+    next: u64,
+    /// Blocks freed a moment ago, whose pages are mapped and in the caches: single blocks come from here first.
+    warm: Vec<BlockNumber>,
+}
 
 impl Cursor {
     pub(super) fn first(slot: u32, stripe: usize) -> Cursor {
-        Cursor(FIRST_GROUP_BLOCK + CHUNK_BLOCKS * (1 + 3 * u64::from(slot) + stripe as u64))
+        let chunk = 1 + 3 * u64::from(slot) + stripe as u64;
+        Cursor { next: FIRST_GROUP_BLOCK + CHUNK_BLOCKS * chunk, warm: Vec::new() }
     }
 }
 
@@ -112,7 +120,7 @@ impl Space {
     fn search_contiguous(&self, blocks: u64) -> Result<Option<Run>> {
         let pool_blocks = self.pool_blocks()?;
         let chunks = (pool_blocks - FIRST_GROUP_BLOCK) / CHUNK_BLOCKS;
-        let begin = self.cursors[stripe()].lock().0.saturating_sub(FIRST_GROUP_BLOCK) / CHUNK_BLOCKS;
+        let begin = self.cursors[stripe()].lock().next.saturating_sub(FIRST_GROUP_BLOCK) / CHUNK_BLOCKS;
         for step in 0..chunks {
             let first = BlockNumber(FIRST_GROUP_BLOCK + (begin + step) % chunks * CHUNK_BLOCKS);
             if Space::is_usable(first, pool_blocks)
@@ -159,16 +167,32 @@ impl Space {
         }
     }
 
+    /// Remembers a block that was just freed.
+    pub(super) fn warm(&self, block: BlockNumber) {
+        let mut cursor = self.cursors[stripe()].lock();
+        if cursor.warm.len() < WARM_MAX {
+            cursor.warm.push(block);
+        }
+    }
+
     fn search(&self, wanted: u64, pool_blocks: u64) -> Result<Run> {
         let mut cursor = self.cursors[stripe()].lock();
+        while wanted == 1
+            && let Some(block) = cursor.warm.pop()
+        {
+            if let Some(run) = self.take_run(block, 1, pool_blocks)? {
+                return Ok(run);
+            }
+        }
         let chunks = (pool_blocks - FIRST_GROUP_BLOCK) / CHUNK_BLOCKS;
         let chunk_of = |block: u64| block.saturating_sub(FIRST_GROUP_BLOCK) / CHUNK_BLOCKS % chunks;
-        let begin = FIRST_GROUP_BLOCK + cursor.0.saturating_sub(FIRST_GROUP_BLOCK) % (chunks * CHUNK_BLOCKS);
+        let begin =
+            FIRST_GROUP_BLOCK + cursor.next.saturating_sub(FIRST_GROUP_BLOCK) % (chunks * CHUNK_BLOCKS);
         let at_least = if wanted >= LARGE { u32::try_from(CHUNK_BLOCKS).unwrap_or(u32::MAX) } else { 1 };
         if at_least == 1
             && let Some(run) = self.scan_chunk(begin, wanted, pool_blocks)?
         {
-            cursor.0 = run.first.0 + run.blocks;
+            cursor.next = run.first.0 + run.blocks;
             return Ok(run);
         }
         // First by the hints, then whatever they say.
@@ -182,7 +206,7 @@ impl Space {
                     continue;
                 }
                 if let Some(run) = self.scan_chunk(first, wanted, pool_blocks)? {
-                    cursor.0 = run.first.0 + run.blocks;
+                    cursor.next = run.first.0 + run.blocks;
                     return Ok(run);
                 }
             }

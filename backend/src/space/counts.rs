@@ -127,6 +127,7 @@ impl Space {
     pub(super) fn free(&self, block: BlockNumber) -> Result<()> {
         self.untake(block)?;
         self.runtime.region.add_u64(at::FREE_BLOCKS, 1)?;
+        self.warm(block);
         Ok(())
     }
 

@@ -1,8 +1,10 @@
 //! The header of a WAL index, in shared memory (sqlite.org/walformat.html, section 2): 48 bytes, twice.
 //!
-//!     0 version   4 unused   8 change counter   12 initialised, big-endian checksums, page size (u16)
-//!     16 last frame   20 pages   24 checksum of the last frame (2)   32 salt (2)   40 checksum of 0..40 (2)
-//!     96 frames copied back   100 read marks (5) ...
+//! ```text
+//! 0 version   4 unused   8 change counter   12 initialised, big-endian checksums, page size (u16)
+//! 16 last frame   20 pages   24 checksum of the last frame (2)   32 salt (2)   40 checksum of 0..40 (2)
+//! 96 frames copied back   100 read marks (5) ...
+//! ```
 //!
 //! Words are in host order; the salts are stored as their big-endian bytes.
 #![expect(unsafe_code, reason = "words of the shared memory of a WAL index")]

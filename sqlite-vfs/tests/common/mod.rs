@@ -32,6 +32,13 @@ impl Fixture {
         self.dir.path().join("test.pool").join(name)
     }
 
+    /// The names in the pool's root but for the directory of the snapshots.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let names = self.pool.read_dir("/").expect("the root is read");
+        let names = names.iter().map(|entry| entry.name.to_string_lossy().into_owned());
+        names.filter(|name| name != ".snapshots").collect()
+    }
+
     /// The path of a file beside the pool.
     pub(crate) fn host(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
