@@ -125,7 +125,15 @@ impl File {
         if !self.options.write {
             return Err(Error::new(ErrorKind::PermissionDenied, "the file was not opened for writing"));
         }
+        self.not_replaced()?;
         self.pool.writable()
+    }
+
+    fn not_replaced(&self) -> Result<()> {
+        if !self.target().is_replaced(&self.core().store)? {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Stale, "a rollback has put another file in the place of this one"))
     }
 
     /// Runs `change` as one marked operation under the file's lock.
@@ -172,7 +180,7 @@ impl File {
     ///
     /// # Errors
     /// `NoSpace`, with a prefix of whole pieces written; `Busy` while a batch is open on the file; `TooLarge` past
-    /// 2^48 - 1 bytes; `ReadOnly`, `PermissionDenied`, `MediaError`, `Corrupt`.
+    /// 2^48 - 1 bytes; `Stale` after a forced rollback; `ReadOnly`, `PermissionDenied`, `MediaError`, `Corrupt`.
     pub fn write_at(&self, from: &[u8], offset: u64) -> Result<()> {
         self.change(|inode| {
             dax::write::write(&self.core().store, inode, offset, Source::Bytes(from), SizeChange::Durable)
@@ -314,7 +322,8 @@ impl File {
     /// # Errors
     /// `Corrupt` where the links word is damaged.
     pub fn is_stale(&self) -> Result<bool> {
-        Ok(self.target().links(&self.core().store)? == 0)
+        let store = &self.core().store;
+        Ok(self.target().links(store)? == 0 || self.target().is_replaced(store)?)
     }
 
     /// Makes `[dst_offset, dst_offset + len)` of this file share the blocks of `[src_offset, src_offset + len)` of `src`,
@@ -404,8 +413,9 @@ impl File {
     /// becomes shared. Locks end with the handle, and with the process.
     ///
     /// # Errors
-    /// `InvalidInput` for an index over 15; `NoSpace`, `MediaError`.
+    /// `InvalidInput` for an index over 15; `Stale` after a forced rollback; `NoSpace`, `MediaError`.
     pub fn try_lock(&self, index: u8, mode: LockMode) -> Result<bool> {
+        self.not_replaced()?;
         advisory::try_lock(&self.core().store, &self.open, self.handle, index, mode)
     }
 

@@ -44,7 +44,9 @@ struct Inner {
 }
 
 /// Pools opened by [`Pool::open_shared`], by device and inode of the host file.
-static SHARED: Mutex<Option<HashMap<(u64, u64), Weak<Inner>>>> = Mutex::new(None);
+static SHARED: Mutex<Option<SharedPools>> = Mutex::new(None);
+
+type SharedPools = HashMap<(u64, u64), Weak<Inner>>;
 
 impl Pool {
     /// Creates a pool and opens it.
@@ -110,8 +112,9 @@ impl Pool {
 
     /// Fails where the pool may only be read.
     pub(crate) fn writable(&self) -> Result<()> {
-        match self.core().store.runtime.region.access() {
-            Access::ReadWrite => Ok(()),
+        let region = &self.core().store.runtime.region;
+        match region.access() {
+            Access::ReadWrite => region.failed().map_or(Ok(()), Err),
             _ => Err(Error::new(ErrorKind::ReadOnly, "the pool is open for reading only").at(self.path())),
         }
     }
@@ -392,7 +395,7 @@ impl Pool {
         rollback::rollback(self.core(), name, options)
     }
 
-    /// What differs from the tree or file `from` to `to`, by blocks and not by content.
+    /// What differs from the tree or file `from` to `to`. Blocks that both share are not read.
     ///
     /// # Errors
     /// `NotFound`.

@@ -1,5 +1,7 @@
 //! The public API, end to end, one promise a test.
 
+#![allow(clippy::unwrap_used, reason = "a failed call fails the test")]
+
 use daxcow::{CreateOptions, ErrorKind, File, FileOptions, OpenOptions, Pool, RollbackOptions};
 use tempfile::TempDir;
 
@@ -156,4 +158,25 @@ fn ranges_are_cloned_as_the_kernel_clones_them() {
     let overlapping = source.clone_range(&source, 0, 4096, 8192).unwrap_err();
     assert_eq!(overlapping.kind(), ErrorKind::InvalidInput);
     source.clone_range(&source, 0, 1 << 20, 1 << 20).unwrap();
+}
+
+#[test]
+fn a_rollback_brings_every_path_of_the_snapshot_back_and_makes_old_handles_stale() {
+    let (_dir, pool) = pool();
+    let names: Vec<String> = (0..20).map(|n| format!("f{n}")).collect();
+    for name in &names {
+        pool.open_file(name, &rw()).unwrap().write_at(b"one", 0).unwrap();
+    }
+    pool.create_snapshot("s", &names).unwrap();
+    let open = pool.open_file("f3", &rw()).unwrap();
+    open.write_at(b"two", 0).unwrap();
+    pool.remove_file("f4").unwrap();
+    pool.rollback("s", RollbackOptions { force: true }).unwrap();
+    assert!(open.is_stale().unwrap());
+    assert_eq!(open.write_at(b"three", 0).unwrap_err().kind(), ErrorKind::Stale);
+    assert_eq!(all(&open), b"two");
+    for name in &names {
+        assert_eq!(all(&pool.open_file(name, &rw()).unwrap()), b"one");
+    }
+    assert!(pool.check().unwrap().is_clean());
 }

@@ -294,21 +294,19 @@ fn covered_by_parent(path: &str, reported: &BTreeMap<String, &Change>) -> bool {
         }
         at = parent;
     }
-    false
+    !path.is_empty() && reported.get("").is_some_and(|change| !matches!(change, Change::Modified { .. }))
 }
 
-/// All below a node by path, `None` for directories; a file stands under the empty path.
+/// A node, under the empty path, and all below it by path; `None` for directories.
 fn tree(model: &Model, id: NodeId) -> BTreeMap<String, Option<Content>> {
     let mut found = BTreeMap::new();
     let content = |id| model.file(id).map(|file| file.content.clone());
-    match content(id) {
-        Some(file) => drop(found.insert(String::new(), Some(file))),
-        None => model.walk(id, "", &mut |path, child| {
-            if !is_within(path, SNAPSHOTS) {
-                found.insert(path[1..].to_owned(), content(child));
-            }
-        }),
-    }
+    found.insert(String::new(), content(id));
+    model.walk(id, "", &mut |path, child| {
+        if !is_within(path, SNAPSHOTS) {
+            found.insert(path[1..].to_owned(), content(child));
+        }
+    });
     found
 }
 

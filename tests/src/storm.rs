@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use daxcow::{CreateOptions, FileKind, OpenOptions, Pool};
 
+use crate::fixture;
 use crate::place::Place;
 use crate::rng::Rng;
 use crate::worker;
@@ -78,6 +79,7 @@ pub fn run(plan: &Plan, seed: u64) -> Result<Summary, String> {
     let place = plan.place.as_deref().map_or_else(Place::new, Place::within);
     let pool =
         Pool::create(place.pool(), &CreateOptions::new().size(512 << 20).sparse(true)).map_err(text)?;
+    fixture::warm_up(&pool).map_err(text)?;
     let at_start = pool.usage().map_err(text)?.free_bytes;
     worker::prepare(&pool).map_err(text)?;
     let watcher = plan.watched.then_some(pool);

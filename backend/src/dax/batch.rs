@@ -127,6 +127,9 @@ impl Side {
                     format!("a write at {offset} would pass the largest file, {FILE_SIZE_MAX}"),
                 )
             })?;
+        if from.is_empty() {
+            return Ok(());
+        }
         if offset > self.len {
             self.raise_len(store, offset)?;
         }

@@ -47,7 +47,7 @@ fn range_end(offset: u64, len: u64) -> Result<u64> {
     if len == 0 {
         return Err(Error::new(ErrorKind::InvalidInput, "the range is empty"));
     }
-    let end = offset.checked_add(len).unwrap_or(u64::MAX);
+    let end = offset.saturating_add(len);
     check_end(end).map(|()| end)
 }
 
@@ -262,11 +262,4 @@ fn continues(last: &Extent, next: &Extent) -> bool {
         && last.block + last.len / BLOCK_SIZE == next.block
         && last.kind == next.kind
         && last.shared == next.shared
-}
-
-/// Data blocks the file has, in bytes, shared ones counted whole.
-pub(crate) fn allocated_bytes(store: &Store, inode: &Inode) -> Result<u64> {
-    stable(store, inode, || {
-        Ok(Tree::of(&store.space, inode.place)?.allocated_blocks(&store.space)? * BLOCK_SIZE)
-    })
 }

@@ -19,6 +19,7 @@ pub(crate) fn stable<T>(store: &Store, inode: &Inode, mut look: impl FnMut() -> 
         if let Some(sequence) = store.runtime.sequence(inode.place)? {
             let seen = look();
             if store.runtime.unchanged_since(inode.place, sequence)? {
+                inode.expect_unmoved(store)?;
                 return seen;
             }
         }

@@ -35,8 +35,10 @@ pub(crate) fn clone_range(
         let source_at = FileBlock(from / BLOCK_SIZE + done);
         let target_at = FileBlock(to / BLOCK_SIZE + done);
         let piece = (blocks - done).min(CHUNK_BLOCKS - target_at.0 % CHUNK_BLOCKS);
-        let changes = raise_range(store, source, source_at, target_at, piece)?;
-        publish(store, target, &changes)?;
+        let changes = raise_range(store, source, source_at, target, target_at, piece)?;
+        if !changes.is_empty() {
+            publish(store, target, &changes)?;
+        }
         done += piece;
     }
     if to + len > target_size {
@@ -67,10 +69,10 @@ fn check_ranges(
     if to_end > FILE_SIZE_MAX {
         return Err(Error::new(ErrorKind::TooLarge, format!("{to_end} bytes are more than a file can have")));
     }
-    if from % BLOCK_SIZE != 0 || to % BLOCK_SIZE != 0 {
+    if !from.is_multiple_of(BLOCK_SIZE) || !to.is_multiple_of(BLOCK_SIZE) {
         return invalid(format!("offsets {from} and {to} are not multiples of the block size {BLOCK_SIZE}"));
     }
-    if len % BLOCK_SIZE != 0 && (from_end != source_size || to_end < target_size) {
+    if !len.is_multiple_of(BLOCK_SIZE) && (from_end != source_size || to_end < target_size) {
         return invalid(format!("a length of {len} is not whole blocks and does not end both files"));
     }
     if source.number == target.number && from < to_end && to < from_end {
@@ -79,21 +81,36 @@ fn check_ranges(
     Ok(())
 }
 
-/// Raises what lies in a range of `source` and says what the same range of the target becomes.
+/// Raises what lies in a range of `source` and says what the same range of the target becomes. What the target shares
+/// already is left out.
 fn raise_range(
     store: &Store,
     source: &Inode,
     source_at: FileBlock,
+    target: &Inode,
     target_at: FileBlock,
     blocks: u64,
 ) -> Result<Vec<Change>> {
     let tree = Tree::of(&store.space, source.place)?;
+    let into = Tree::of(&store.space, target.place)?;
+    if blocks == CHUNK_BLOCKS
+        && source_at.0.is_multiple_of(CHUNK_BLOCKS)
+        && let Some(node) = tree.node_at(&store.space, source_at, 1)?
+    {
+        return raise_node(store, node, into.node_at(&store.space, target_at, 1)?, target_at);
+    }
     let mut changes = Vec::new();
     let mut done = 0;
     while done < blocks {
         let start = FileBlock(target_at.0 + done);
         let found = tree.find(&store.space, FileBlock(source_at.0 + done), blocks - done, false)?;
-        let piece = found.blocks.min(blocks - done);
+        let there = into.find(&store.space, start, blocks - done, false)?;
+        let piece = found.blocks.min(there.blocks).min(blocks - done);
+        if there.mapped == found.mapped && found.mapped.is_some() {
+            // Shared from an earlier clone: one more reference would have no owner.
+            done += piece;
+            continue;
+        }
         let content = match found.mapped {
             None => Content::Hole,
             Some(mapped) => {
@@ -117,6 +134,20 @@ fn raise_range(
     Ok(changes)
 }
 
+/// A whole chunk of the file at the same place in both trees: they share the node, and its blocks are not touched.
+fn raise_node(
+    store: &Store,
+    node: BlockNumber,
+    there: Option<BlockNumber>,
+    start: FileBlock,
+) -> Result<Vec<Change>> {
+    if there == Some(node) {
+        return Ok(Vec::new());
+    }
+    store.space.raise(node)?;
+    Ok(vec![Change { start, blocks: CHUNK_BLOCKS, content: Content::Node { node, level: 1 } }])
+}
+
 const fn blocks_of(first: BlockNumber, unwritten: bool) -> Content {
     Content::Blocks { first, unwritten }
 }
@@ -124,8 +155,12 @@ const fn blocks_of(first: BlockNumber, unwritten: bool) -> Content {
 fn undo(store: &Store, changes: &[Change]) -> Result<()> {
     let mut raised = Vec::new();
     for change in changes {
-        if let Content::Blocks { first, .. } = change.content {
-            raised.extend((0..change.blocks).map(|block| Reference::deep(first.add(block), 0)));
+        match change.content {
+            Content::Hole => {}
+            Content::Blocks { first, .. } => {
+                raised.extend((0..change.blocks).map(|block| Reference::deep(first.add(block), 0)));
+            }
+            Content::Node { node, level } => raised.push(Reference::deep(node, level)),
         }
     }
     store.space.lower_all(&raised)

@@ -64,6 +64,9 @@ pub(crate) fn write(
         .checked_add(from.len())
         .filter(|&end| end <= FILE_SIZE_MAX)
         .ok_or_else(|| too_large(offset))?;
+    if from.len() == 0 {
+        return Ok(());
+    }
     let old_size = inode.size(store)?;
     if offset > old_size {
         super::range::zero_beyond_end(store, inode, old_size, offset)?;

@@ -86,7 +86,8 @@ pub(crate) fn stage(
     let clipped: Vec<Change> = within.map(|change| clip(change, 0, span(height))).collect();
     let mut shadow_to = first_shadow_level(&clipped, records_max, height);
     loop {
-        let reservation = space.reserve(nodes_at_most(&clipped, height), purpose)?;
+        let grown = tree.root.map_or(0, |root| u64::from(height - root.height));
+        let reservation = space.reserve(nodes_at_most(&clipped, height) + grown, purpose)?;
         let empty = Staged {
             records: vec![],
             flushed: Flushed::none(),
@@ -148,7 +149,7 @@ fn distinct(changes: &[Change], level: u8) -> usize {
     touched.len()
 }
 
-/// Nodes that staging may need, at most.
+/// Nodes that staging may need in a tree of `height`, at most; those put above an old root come on top.
 fn nodes_at_most(changes: &[Change], height: u8) -> u64 {
     let per_level = |level: u8| -> u64 {
         let mut nodes = 0;

@@ -17,7 +17,8 @@
 //! 144  sequence     |  volatile: valid only where the epoch is the pool's current one,
 //! 152  open mask    |  otherwise all zeros
 //! 184  extension    |
-//! 192  batch u32    /
+//! 192  batch u32    |
+//! 196  stale u32    /
 //! ```
 
 use super::word::{self, Salt};
@@ -48,6 +49,7 @@ pub(crate) mod at {
     pub(crate) const OPEN_MASK: u64 = 152;
     pub(crate) const EXTENSION: u64 = 184;
     pub(crate) const BATCH: u64 = 192;
+    pub(crate) const STALE: u64 = 196;
 }
 
 /// What an inode is.

@@ -40,7 +40,7 @@ const _: () = {
     assert!(COUNT_TABLE_BLOCKS == CHUNK_BLOCKS);
     assert!(LANES.0 + SLOT_COUNT as u64 * LANES_PER_SLOT as u64 * LANE_SIZE == RUNTIME.0);
     assert!(SLOTS.0 + SLOT_COUNT as u64 * SLOT_SIZE == GROUPS.0);
-    assert!(GROUPS.0 % CHUNK_SIZE == 0);
+    assert!(GROUPS.0.is_multiple_of(CHUNK_SIZE));
 };
 
 /// The place of lane `lane` of member slot `slot`.

@@ -13,8 +13,6 @@ use crate::units::{BLOCK_SIZE, PoolOffset};
 pub const MAGIC: [u8; 8] = *b"DAXCOWPL";
 /// The format version this crate reads and writes.
 pub const VERSION: u32 = 1;
-/// Features whose presence an older reader may ignore; this version knows none.
-pub(crate) const COMPAT_KNOWN: u64 = 0;
 /// Features that forbid writing to who does not know them.
 pub(crate) const RO_COMPAT_KNOWN: u64 = 0;
 /// Features that forbid opening to who does not know them.
@@ -175,8 +173,8 @@ impl RawSuperblock {
         }
         let pool_blocks = self.pool_blocks.get();
         if layout::pool_blocks_for(pool_blocks.saturating_mul(BLOCK_SIZE)) != pool_blocks
-            || pool_blocks < layout::POOL_SIZE_MIN / BLOCK_SIZE
-            || pool_blocks > layout::POOL_SIZE_MAX / BLOCK_SIZE
+            || !(layout::POOL_SIZE_MIN / BLOCK_SIZE..=layout::POOL_SIZE_MAX / BLOCK_SIZE)
+                .contains(&pool_blocks)
         {
             return Err(bad("pool blocks", "whole chunks from 16 MiB to 4 PiB", pool_blocks));
         }

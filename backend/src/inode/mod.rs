@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::inode::{self, Birth, DURABLE_BYTES, INODE_SIZE, Kind, KindWord, at, field};
 use crate::journal::Store;
-use crate::pmem::{Durable, Flushed};
+use crate::pmem::{Access, Durable, Flushed};
 use crate::runtime;
 use crate::runtime::robust::Held;
 use crate::units::{InodeNumber, PoolOffset};
@@ -90,6 +90,27 @@ impl Inode {
         }
         let message = format!("{} is no longer what the handle was opened for", self.number);
         Err(Error::new(ErrorKind::Stale, message))
+    }
+
+    /// That in a private view it is what it was when it was attached: its blocks have not been given to others. Who frees an
+    /// inode says so durably first.
+    pub(crate) fn expect_unmoved(&self, store: &Store) -> Result<()> {
+        let region = &store.runtime.region;
+        let kind = self.field(at::KIND);
+        if region.access() == Access::ReadWrite || region.load_from_file(kind)? == region.load(kind)? {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Stale, format!("a member of the pool has removed {}", self.number)))
+    }
+
+    /// Whether a forced rollback put another file in its place.
+    pub(crate) fn is_replaced(&self, store: &Store) -> Result<bool> {
+        Ok(store.runtime.region.load_u32(self.field(at::STALE))? != 0)
+    }
+
+    /// Says whether a forced rollback put another file in its place: open handles must not write it any more.
+    pub(crate) fn set_replaced(&self, store: &Store, replaced: bool) -> Result<()> {
+        store.runtime.region.store_u32(self.field(at::STALE), replaced.into())
     }
 
     /// Writes a new durable half, which nothing refers to yet.

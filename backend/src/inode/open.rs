@@ -13,6 +13,7 @@ use super::table::Table;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::inode::{Kind, at};
 use crate::journal::Store;
+use crate::pmem::Access;
 use crate::units::InodeNumber;
 
 /// The inodes that handles of this process refer to.
@@ -38,6 +39,12 @@ impl OpenInodes {
         let mut open = self.open.lock();
         let _held = inode.lock(store)?;
         let kind = inode.expect(store, Kind::File, generation)?;
+        if store.runtime.region.access() != Access::ReadWrite && !kind.snapshot {
+            return Err(Error::new(
+                ErrorKind::ReadOnly,
+                "without writing to the pool only snapshots can be read",
+            ));
+        }
         if let Some((shared, handles)) = open.get_mut(&number) {
             *handles += 1;
             return Ok(shared.clone());
@@ -83,11 +90,6 @@ impl OpenInodes {
             Table::free(store, &shared.inode)?;
         }
         Ok(())
-    }
-
-    /// Whether no handle of this process is left.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.open.lock().is_empty()
     }
 }
 

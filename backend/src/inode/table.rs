@@ -35,7 +35,7 @@ impl Table {
 
     /// The inode `number`, whatever it is now.
     pub(crate) fn get(store: &Store, number: InodeNumber) -> Result<Inode> {
-        let offset = number.0.checked_mul(INODE_SIZE).unwrap_or(u64::MAX);
+        let offset = number.0.saturating_mul(INODE_SIZE);
         let size = Table::inode(store)?.size(store)?;
         if number.0 == 0 || offset >= size {
             return Err(Error::corrupt(
@@ -57,6 +57,7 @@ impl Table {
     /// gives it a link. The caller holds the namespace lock.
     pub(crate) fn create(store: &Store, new: NewInode) -> Result<(Inode, Flushed)> {
         let inode = Table::find_free(store)?;
+        inode.set_replaced(store, false)?;
         let before = inode.kind(store)?;
         let generation = before.generation.wrapping_add(1);
         let kind = KindWord { kind: new.kind, snapshot: new.snapshot, generation };

@@ -23,7 +23,9 @@ use crate::pmem::Region;
 use crate::space::counts::{COUNT_MAX, read_node};
 use crate::units::{BLOCK_SIZE, BlockNumber, CHUNK_BLOCKS, InodeNumber, PoolOffset};
 
-const CHUNK: usize = CHUNK_BLOCKS as usize;
+/// Blocks in a chunk, as a length.
+const CHUNK: usize = 512;
+const _: () = assert!(CHUNK as u64 == CHUNK_BLOCKS);
 const INODES_PER_BLOCK: u64 = BLOCK_SIZE / INODE_SIZE;
 /// Problems that are described; more are only counted.
 const PROBLEMS_MAX: usize = 1000;

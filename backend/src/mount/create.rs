@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::open::{assemble, wipe};
+use super::open::{assemble, same_file, wipe};
 use super::options::CreateOptions;
 use super::rebuild::init_free;
 use super::superblocks;
@@ -18,7 +18,7 @@ use crate::format::layout::{
 use crate::format::superblock::{State, Superblock};
 use crate::inode::{Core, now_ns};
 use crate::journal::Store;
-use crate::os::file::{allocate, identity};
+use crate::os::file::allocate;
 use crate::os::lock::LockFile;
 use crate::os::process;
 use crate::pmem::{Access, MapOptions, Region};
@@ -93,7 +93,7 @@ fn fill(
     if !lock_file.try_exclusive(MEMBERS_BYTE)? {
         return Err(Error::new(ErrorKind::Busy, "the pool that is to be overwritten is in use"));
     }
-    let node = identity(&file).map_err(|error| Error::os("stat", error))?;
+    let node = same_file(&file, &lock_file)?;
     let is_device = prepare(&file, size, options.sparse)?;
     let map = MapOptions { dax: options.dax, flush: options.flush, access: Access::ReadWrite };
     let region = Region::map(file, path, map)?;

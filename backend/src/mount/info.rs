@@ -15,6 +15,7 @@ use crate::inode::open::mask_bit;
 use crate::inode::table::Table;
 use crate::namespace::directory::{self, Directory, Lock};
 use crate::os::process;
+use crate::pmem::Access;
 use crate::pmem::medium::Durability;
 use crate::runtime::at;
 use crate::runtime::member::MemberRecord;
@@ -45,7 +46,7 @@ pub struct PoolInfo {
     pub clean_at_open: bool,
     /// What this process recovered when it opened it.
     pub recovered: Option<RecoveryInfo>,
-    /// Who has it open for writing.
+    /// Who has it open for writing; nobody where this process has it open for reading only.
     pub members: Vec<MemberInfo>,
     /// Its snapshots.
     pub snapshots: u64,
@@ -101,6 +102,9 @@ fn snapshots(core: &Core) -> Result<u64> {
 
 fn members(core: &Core) -> Result<Vec<MemberInfo>> {
     let runtime = &core.store.runtime;
+    if runtime.region.access() != Access::ReadWrite {
+        return Ok(vec![]);
+    }
     let mut holds = held_by_slot(core)?;
     let now = process::monotonic_ns();
     let describe = |record: MemberRecord| {

@@ -5,6 +5,7 @@
 //! | [`options`] | how to create or open |
 //! | [`create`] | a new pool |
 //! | [`open`] | the first member, which recovers, and those who join |
+//! | [`view`] | reading snapshots without writing to the pool |
 //! | [`close`] | the last handle, and the last member |
 //! | [`recover`] | a member that died: its lanes, ledgers and marks; inodes without a name |
 //! | [`census`] | counting every reference by walking all maps |
@@ -31,6 +32,7 @@ pub(crate) mod recover;
 mod superblocks;
 pub(crate) mod trim;
 pub(crate) mod usage;
+mod view;
 
 pub use options::{CreateOptions, OpenOptions};
 

@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use super::options::OpenOptions;
 use super::rebuild::rebuild;
-use super::{close, recover, superblocks};
+use super::{close, recover, superblocks, view};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::layout::{self, GROUPS, RUNTIME, SLOT_COUNT};
 use crate::format::superblock::{State, Superblock};
@@ -52,13 +52,22 @@ pub struct RecoveryInfo {
     pub microseconds: u64,
 }
 
-/// Opens the pool at `path` for reading and writing.
+/// Opens the pool at `path` for reading and writing; where the options or the host forbid that, as a [`view`].
 ///
 /// # Errors
 /// `NotAPool`, `UnsupportedVersion`, `UnsupportedMedium`; `Corrupt` where the file is truncated or, after a crash, the maps are
 /// damaged; `Busy` where all member slots are taken or a device is in use through another node.
 pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<(Arc<Core>, Opening)> {
-    let lock_file = LockFile::open(path)?;
+    if options.read_only {
+        return view::open(path);
+    }
+    let lock_file = match LockFile::open(path) {
+        Ok(lock_file) => lock_file,
+        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnly) => {
+            return view::open(path).map_err(|_| error);
+        }
+        Err(error) => return Err(error),
+    };
     lock_file.exclusive_wait(OPENING_BYTE)?;
     let first = lock_file.try_exclusive(MEMBERS_BYTE)?;
     if !first {
@@ -69,12 +78,21 @@ pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<(Arc<Core>, Ope
         .write(true)
         .open(path)
         .map_err(|error| Error::os("open", error).at(path))?;
-    let node = identity(&file).map_err(|error| Error::os("stat", error).at(path))?;
+    let node = same_file(&file, &lock_file)?;
     let map = MapOptions { dax: options.dax, flush: options.flush, access: Access::ReadWrite };
     let region = Region::map(file, path, map)?;
     let opened =
         if first { open_first(region, lock_file, node, options.force) } else { join(region, lock_file) };
     opened.map_err(|error| error.at(path))
+}
+
+/// That the path named one file when it was opened for its locks and for its bytes: its identity.
+pub(super) fn same_file(file: &File, lock_file: &LockFile) -> Result<Identity> {
+    let node = identity(file).map_err(|error| Error::os("stat", error))?;
+    if node == lock_file.identity()? {
+        return Ok(node);
+    }
+    Err(Error::new(ErrorKind::Busy, "the file was replaced while it was being opened"))
 }
 
 fn open_first(
@@ -155,10 +173,18 @@ fn let_others_in(core: &Core, orphans: Vec<Inode>) -> Result<u64> {
     })
 }
 
-fn member_core(region: Region, lock_file: LockFile, member: Member, superblock: &Superblock) -> Arc<Core> {
+pub(super) fn store_of(
+    region: Region,
+    lock_file: LockFile,
+    member: Member,
+    superblock: &Superblock,
+) -> Store {
     let settings = Settings { inodes_max: superblock.inodes_max, hash_seed: superblock.hash_seed };
-    let runtime = Arc::new(Runtime::new(region, lock_file, member, superblock.epoch));
-    let store = Store::new(runtime, settings);
+    Store::new(Arc::new(Runtime::new(region, lock_file, member, superblock.epoch)), settings)
+}
+
+fn member_core(region: Region, lock_file: LockFile, member: Member, superblock: &Superblock) -> Arc<Core> {
+    let store = store_of(region, lock_file, member, superblock);
     let core = Arc::new(Core::new(store, Some(Box::new(close::leave))));
     core.store.runtime.set_recoverer(recover::recoverer(&core));
     core

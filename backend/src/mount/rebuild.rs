@@ -112,7 +112,7 @@ pub(super) fn init_free(region: &Region, from: u64, pool_blocks: u64) -> Result<
     let mut chunk = from;
     while chunk < pool_blocks {
         let first = BlockNumber(chunk);
-        if (chunk - layout::FIRST_GROUP_BLOCK) % layout::GROUP_BLOCKS == 0 {
+        if (chunk - layout::FIRST_GROUP_BLOCK).is_multiple_of(layout::GROUP_BLOCKS) {
             flushed = flushed.join(region.flush_data(region.zero(first.offset(), CHUNK_SIZE)?));
         } else {
             flushed = flushed.join(region.flush_data(region.zero(layout::count(first), 4 * CHUNK_BLOCKS)?));

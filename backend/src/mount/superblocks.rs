@@ -11,7 +11,8 @@ use crate::units::{BLOCK_SIZE, PoolOffset};
 pub(super) fn read(region: &Region) -> Result<Superblock> {
     let superblock = choose(SUPERBLOCKS.map(|place| read_copy(region, place)))?;
     let bytes = superblock.pool_blocks * BLOCK_SIZE;
-    if region.len() < bytes {
+    // Another member may have grown the pool since this one mapped it.
+    if region.len() < bytes && region.extend()? < bytes {
         return Err(Error::corrupt(
             "pool",
             "its end",

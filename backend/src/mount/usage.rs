@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::format::layout;
 use crate::inode::Core;
+use crate::pmem::Access;
 use crate::runtime::at;
 use crate::space::reserve::reserve_blocks;
 use crate::units::BLOCK_SIZE;
@@ -29,8 +30,13 @@ pub(crate) fn usage(core: &Core) -> Result<SpaceUsage> {
     let region = &core.store.runtime.region;
     let pool_blocks = core.store.space.pool_blocks()?;
     let total = layout::allocatable_blocks(pool_blocks);
-    let free = region.load(at::FREE_BLOCKS)?.min(total);
-    let inodes_used = region.load(at::INODES_USED)?;
+    // A private view has no state of its own that counts: what members last said stands in the file.
+    let load = |place| match region.access() {
+        Access::ReadWrite => region.load(place),
+        Access::ReadOnly | Access::Private => region.load_from_file(place),
+    };
+    let free = load(at::FREE_BLOCKS)?.min(total);
+    let inodes_used = load(at::INODES_USED)?;
     Ok(SpaceUsage {
         total_bytes: total * BLOCK_SIZE,
         free_bytes: free * BLOCK_SIZE,

@@ -128,10 +128,10 @@ impl Bucket {
         bits(self.occupied(store)?).map(|slot| self.entry(store, slot)).collect()
     }
 
-    /// Where `slots` free slots lie together, if they do.
-    pub(super) fn free_run(&self, store: &Store, slots: usize) -> Result<Option<usize>> {
+    /// Where `slots` free slots lie together, if they do, given which slots entries begin at.
+    pub(super) fn free_run(&self, store: &Store, occupied: u64, slots: usize) -> Result<Option<usize>> {
         let mut used = HEADER_MASK;
-        for slot in bits(self.occupied(store)?) {
+        for slot in bits(occupied) {
             let entry = mask(slot, dirent::slots_for(self.entry(store, slot)?.name.len()));
             if used & entry != 0 {
                 return Err(damaged(

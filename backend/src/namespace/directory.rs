@@ -22,7 +22,7 @@ use crate::journal::Store;
 use crate::pmem::Flushed;
 use crate::runtime::at;
 use crate::space::Purpose;
-use crate::units::{BLOCK_BYTES, BlockNumber, FileBlock};
+use crate::units::{BLOCK_BYTES, BlockNumber, FileBlock, PoolOffset};
 
 /// How often a reader tries without the lock, and how long it waits between.
 const TRIES: usize = 16;
@@ -63,7 +63,12 @@ impl Directory {
 
     /// Runs `read` until nothing has moved meanwhile, at last under the namespace lock. Stale if the directory has been
     /// removed.
-    fn reading<T>(&self, store: &Store, lock: Lock, read: impl Fn(&Tree) -> Result<T>) -> Result<T> {
+    pub(super) fn reading<T>(
+        &self,
+        store: &Store,
+        lock: Lock,
+        read: impl Fn(&Tree) -> Result<T>,
+    ) -> Result<T> {
         let attempt = || {
             self.inode.expect(store, Kind::Directory, self.generation)?;
             read(&Tree::of(&store.space, self.inode.place)?)
@@ -189,8 +194,17 @@ pub(super) fn leaf(store: &Store, tree: &Tree, hash: u64) -> Result<Option<Bucke
     }
 }
 
+/// Makes sure that a name of `hash` finds `name_bytes` bytes of room. The caller holds the namespace lock.
+///
+/// # Errors
+/// As [`room`].
+pub(crate) fn make_room(store: &Store, directory: &Directory, hash: u64, name_bytes: usize) -> Result<()> {
+    room(store, directory, hash, name_bytes, |_| None).map(|_| ())
+}
+
 /// Finds room for a name of `hash` with `name_bytes` bytes, splitting buckets where there is none: the bucket, and the
-/// first free slot. The caller holds the namespace lock.
+/// first free slot. `pending` says which words of occupied slots are about to change to what; such a bucket cannot be split.
+/// The caller holds the namespace lock.
 ///
 /// # Errors
 /// [`ErrorKind::NoSpace`], or [`ErrorKind::TooLarge`] where too many names have one hash.
@@ -199,6 +213,7 @@ pub(super) fn room(
     directory: &Directory,
     hash: u64,
     name_bytes: usize,
+    pending: impl Fn(PoolOffset) -> Option<u64>,
 ) -> Result<(Bucket, usize)> {
     directory.is_snapshot(store)?;
     let slots = dirent::slots_for(name_bytes);
@@ -210,8 +225,17 @@ pub(super) fn room(
             publish(store, directory, fresh, &[])?;
             continue;
         };
-        if let Some(slot) = bucket.free_run(store, slots)? {
+        let planned = pending(bucket.occupied_place());
+        if let Some(slot) =
+            bucket.free_run(store, planned.map_or_else(|| bucket.occupied(store), Ok)?, slots)?
+        {
             return Ok((bucket, slot));
+        }
+        if planned.is_some() {
+            return Err(Error::new(
+                ErrorKind::NoSpace,
+                "one transaction cannot hold so many names of one directory",
+            ));
         }
         bucket::pack_children(bucket.node, bucket.depth, bucket.entries(store)?, &mut fresh)?;
         publish(store, directory, fresh, &[Record { place: bucket.split_place(), value: SPLIT }])?;

@@ -33,13 +33,15 @@ impl Edit {
         Edit { records: Vec::new(), flushed }
     }
 
-    /// Adds a name that the directory does not have. At most one an edit, and before any [`Edit::remove`]: making room
-    /// moves names.
+    /// Adds a name that the directory does not have. Before any [`Edit::remove`]: making room moves names. Several names may be
+    /// added to one directory if [`directory::make_room`] has been asked for all of them together before.
     ///
     /// # Errors
     /// [`ErrorKind::NoSpace`], or [`ErrorKind::TooLarge`] where too many names have one hash.
     pub(crate) fn insert(&mut self, store: &Store, directory: &Directory, entry: &Dirent) -> Result<()> {
-        let (bucket, slot) = directory::room(store, directory, entry.hash, entry.name.len())?;
+        let planned =
+            |place| self.records.iter().find(|record| record.place == place).map(|record| record.value);
+        let (bucket, slot) = directory::room(store, directory, entry.hash, entry.name.len(), planned)?;
         let region = &store.runtime.region;
         let written = region.flush(region.write(bucket.entry_place(slot), &entry.encode())?);
         self.flushed = std::mem::take(&mut self.flushed).join(written);

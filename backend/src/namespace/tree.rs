@@ -328,12 +328,8 @@ impl<'a> Namespace<'a> {
     fn create(&self, place: &Place<'_>, kind: Kind) -> Result<Located> {
         self.writable(place.read_only)?;
         // A full pool is found out before there is an inode to take back.
-        directory::room(
-            self.store,
-            &place.directory,
-            directory::hash(self.store, place.name),
-            place.name.len(),
-        )?;
+        let hash = directory::hash(self.store, place.name);
+        directory::make_room(self.store, &place.directory, hash, place.name.len())?;
         let (inode, made) = Table::create(self.store, NewInode::empty(kind))?;
         let generation = inode.kind(self.store)?.generation;
         let located = Located { inode, generation, kind, read_only: place.read_only };

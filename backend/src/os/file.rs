@@ -1,7 +1,7 @@
 //! What the host knows about a file, and its space.
 #![expect(unsafe_code, reason = "fstatfs and fallocate")]
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
@@ -17,10 +17,15 @@ pub(crate) struct Identity {
     pub(crate) node: u64,
 }
 
+impl Identity {
+    pub(super) fn of(metadata: &Metadata) -> Identity {
+        Identity { device: metadata.dev(), inode: metadata.ino(), node: metadata.rdev() }
+    }
+}
+
 /// The identity of an open file.
 pub(crate) fn identity(file: &File) -> io::Result<Identity> {
-    let metadata = file.metadata()?;
-    Ok(Identity { device: metadata.dev(), inode: metadata.ino(), node: metadata.rdev() })
+    Ok(Identity::of(&file.metadata()?))
 }
 
 /// The magic number of the file system a file lies on.

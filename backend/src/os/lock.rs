@@ -10,6 +10,7 @@ use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::file::Identity;
 use super::fork;
 use super::registry::Row;
 use crate::error::{Error, ErrorKind, Result};
@@ -25,11 +26,20 @@ pub(crate) struct LockFile {
 impl LockFile {
     /// Opens `path` for reading and writing, for its locks only.
     pub(crate) fn open(path: &Path) -> Result<LockFile> {
+        LockFile::open_for(path, libc::O_RDWR)
+    }
+
+    /// Opens `path` for reading only: for shared locks and for asking whether a byte is locked.
+    pub(crate) fn open_read_only(path: &Path) -> Result<LockFile> {
+        LockFile::open_for(path, libc::O_RDONLY)
+    }
+
+    fn open_for(path: &Path, mode: libc::c_int) -> Result<LockFile> {
         let name = CString::new(path.as_os_str().as_bytes())
             .map_err(|_| Error::new(ErrorKind::InvalidInput, "path holds a NUL byte").at(path))?;
         let section = fork::unforked();
         // SAFETY: `name` is a NUL-terminated string that outlives the call.
-        let fd = unsafe { libc::open(name.as_ptr(), libc::O_RDWR | libc::O_CLOEXEC) };
+        let fd = unsafe { libc::open(name.as_ptr(), mode | libc::O_CLOEXEC) };
         if fd < 0 {
             return Err(Error::last_os("open for locking").at(path));
         }
@@ -41,6 +51,13 @@ impl LockFile {
             generation: fork::generation(),
             in_child: Some(section.in_child(close_in_child, word, 0)),
         })
+    }
+
+    /// Which file the locks are on, whatever its path names by now.
+    pub(crate) fn identity(&self) -> Result<Identity> {
+        let metadata = std::fs::metadata(format!("/proc/self/fd/{}", self.fd));
+        let metadata = metadata.map_err(|error| Error::os("stat for locking", error).at(&self.path))?;
+        Ok(Identity::of(&metadata))
     }
 
     /// Locks `byte` for this description alone; false if another holds it in any mode.

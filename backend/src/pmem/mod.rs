@@ -32,7 +32,7 @@ mod sim;
 mod view;
 mod words;
 
-pub(crate) use persist::{Durable, Flushed, Stored};
+pub(crate) use persist::{Durable, Flushed};
 pub(crate) use region::{Access, MapOptions, Region};
 pub(crate) use view::ViewGuard;
 

@@ -146,11 +146,6 @@ impl Region {
         Ok(region)
     }
 
-    /// What the pool lies on.
-    pub(crate) fn medium(&self) -> Medium {
-        self.durability.medium
-    }
-
     /// The unit in which stores become durable.
     pub(crate) fn granularity(&self) -> Granularity {
         self.durability.granularity

@@ -91,9 +91,9 @@ impl ViewGuard {
 impl Drop for ViewGuard {
     fn drop(&mut self) {
         let unit = self.watch.mark();
-        if unit != 0 {
-            let start = self.pointer.as_ptr() as usize;
-            FAILED.lock().push((start / unit * unit, (start + self.len).next_multiple_of(unit)));
+        let start = self.pointer.as_ptr() as usize;
+        if let Some(units) = start.checked_div(unit) {
+            FAILED.lock().push((units * unit, (start + self.len).next_multiple_of(unit)));
         }
     }
 }

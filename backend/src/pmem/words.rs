@@ -4,6 +4,7 @@
 //! Volatile words are never flushed. A word that is not aligned is damage, as is one beyond the pool.
 #![expect(unsafe_code, reason = "calls the routines of arch on checked words")]
 
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
@@ -140,6 +141,14 @@ impl Region {
             Ok(()) => Ok(Stored::range(at, 8)),
             Err(lost) => Err(self.lost(lost, at, 8, Intent::Store)),
         }
+    }
+
+    /// Reads the word at `at` from the file, past a private view of it.
+    pub(crate) fn load_from_file(&self, at: PoolOffset) -> Result<u64> {
+        let mut bytes = [0; 8];
+        let read = self.file().read_exact_at(&mut bytes, at.0);
+        read.map_err(|error| Error::os(format!("read 8 bytes at {at}"), error).at(self.path()))?;
+        Ok(u64::from_le_bytes(bytes))
     }
 
     /// Orders the loads before it before what follows, and the stores before it before the stores after it: for both

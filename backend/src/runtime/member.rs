@@ -109,6 +109,13 @@ pub(crate) fn take_slot(region: &Region, lock_file: &LockFile) -> Result<(Member
     Err(Error::new(ErrorKind::Busy, format!("all {SLOT_COUNT} member slots of the pool are in use")))
 }
 
+/// Makes this process the only member of a private view of a pool.
+pub(crate) fn private_member(region: &Region) -> Result<Member> {
+    let member = Member { slot: 0, generation: 1 };
+    region.store_u64(field(member.slot, STATE), u64::from(member.generation) << 32 | USED)?;
+    Ok(member)
+}
+
 /// Whether any slot is in use, by a member living or dead.
 pub(crate) fn any_slot_in_use(region: &Region) -> Result<bool> {
     for slot in 0..SLOT_COUNT {

@@ -45,24 +45,6 @@ impl Runtime {
         Ok(Held { runtime: self, at })
     }
 
-    /// Takes the lock if nobody live holds it. A dead holder is recovered.
-    pub(crate) fn try_lock(&self, at: PoolOffset) -> Result<Option<Held<'_>>> {
-        loop {
-            match self.region.cas_u32(at, 0, self.member.word())? {
-                Ok(_) => return Ok(Some(Held { runtime: self, at })),
-                Err(word) => {
-                    let holder = Member::of_word(word);
-                    if self.is_current(holder)? && !self.recover_if_dead(holder.slot, holder.generation)? {
-                        return Ok(None);
-                    }
-                    if self.region.cas_u32(at, word, self.member.word())?.is_ok() {
-                        return Ok(Some(Held { runtime: self, at }));
-                    }
-                }
-            }
-        }
-    }
-
     /// The live or dead member that the lock word at `at` names.
     pub(crate) fn holder(&self, at: PoolOffset) -> Result<Option<Member>> {
         let word = self.region.load_u32(at)?;

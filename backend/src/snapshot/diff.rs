@@ -1,7 +1,7 @@
-//! What differs between two trees: names, and ranges of files whose blocks are not the same.
+//! What differs between two trees: names, and ranges of files.
 //!
-//! Nothing is compared by content. Subtrees of extent maps that are the same node are skipped, so that the time follows
-//! what changed and not how large the files are.
+//! Subtrees of extent maps that are the same node are skipped, and so are blocks that both files share; only what is left
+//! is compared by content, block by block. So the time follows what was written and not how large the files are.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::dax::read::stable;
 use crate::error::Result;
-use crate::extent_map::Tree;
+use crate::extent_map::{Mapped, Tree};
 use crate::format::dirent::Dirent;
 use crate::format::entry::{HEIGHT_MAX, span};
 use crate::format::inode::{Kind, SNAPSHOT_DIRECTORY};
@@ -20,7 +20,7 @@ use crate::inode::{Core, Inode};
 use crate::journal::Store;
 use crate::namespace::directory::{self, Directory, Lock};
 use crate::namespace::resolve::resolve;
-use crate::units::{BLOCK_SIZE, FileBlock, blocks_for};
+use crate::units::{BLOCK_SIZE, FileBlock, PoolOffset, blocks_for};
 
 /// What happened to a path.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,9 +29,9 @@ pub enum Change {
     Added,
     /// Only the first tree has it.
     Removed,
-    /// Both have it as a file, and these ranges of bytes are not stored in the same blocks.
+    /// Both have it as a file, and these ranges of bytes differ.
     Modified {
-        /// In order, whole blocks but for the end of the longer file.
+        /// In order, each as wide as the blocks that hold a difference.
         ranges: Vec<Range<u64>>,
     },
     /// It is a file in one and a directory in the other.
@@ -141,7 +141,7 @@ fn one_sided(
     Ok(())
 }
 
-/// The ranges of two files that are not the same blocks, and what only the longer one has.
+/// The ranges in which two files differ, and what only the longer one has.
 fn changed_ranges(store: &Store, a: &Inode, b: &Inode) -> Result<Vec<Range<u64>>> {
     let (size_a, size_b) = (a.size(store)?, b.size(store)?);
     let (tree_a, tree_b) = (Tree::of(&store.space, a.place)?, Tree::of(&store.space, b.place)?);
@@ -158,7 +158,18 @@ fn changed_ranges(store: &Store, a: &Inode, b: &Inode) -> Result<Vec<Range<u64>>
         let in_b = tree_b.find(&store.space, at, limit, false)?;
         let blocks = in_a.blocks.min(in_b.blocks);
         if in_a.mapped != in_b.mapped {
-            add(&mut ranges, at.offset()..((at.0 + blocks) * BLOCK_SIZE).min(common));
+            for block in 0..blocks {
+                let start = (at.0 + block) * BLOCK_SIZE;
+                let end = (start + BLOCK_SIZE).min(common);
+                if !same_bytes(
+                    store,
+                    place_of(in_a.mapped, block),
+                    place_of(in_b.mapped, block),
+                    end - start,
+                )? {
+                    add(&mut ranges, start..end);
+                }
+            }
         }
         at = FileBlock(at.0 + blocks);
     }
@@ -166,6 +177,20 @@ fn changed_ranges(store: &Store, a: &Inode, b: &Inode) -> Result<Vec<Range<u64>>
         add(&mut ranges, common..size_a.max(size_b));
     }
     Ok(ranges)
+}
+
+/// Where the data of a block of a mapped run lies; nothing where it reads as zeros.
+fn place_of(mapped: Option<Mapped>, block: u64) -> Option<PoolOffset> {
+    mapped.filter(|mapped| !mapped.unwritten).map(|mapped| mapped.block.add(block).offset())
+}
+
+fn same_bytes(store: &Store, a: Option<PoolOffset>, b: Option<PoolOffset>, len: u64) -> Result<bool> {
+    let region = &store.runtime.region;
+    match (a, b) {
+        (Some(a), Some(b)) => region.equal(a, b, len),
+        (Some(data), None) | (None, Some(data)) => region.is_zero(data, len),
+        (None, None) => Ok(true),
+    }
 }
 
 /// How many blocks from `at` on lie below one node that both trees have there.

@@ -3,13 +3,15 @@
 //! Everything the snapshot was asked for is built anew from it, and one transaction gives the old names to the new
 //! trees. What they named before has no name from then on: open handles of it turn stale, and it is reclaimed.
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use super::build::{Built, build_source};
 use super::cut::{Cut, Source, What};
 use super::keep::{discard, is_way, joined, path_of};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::dirent::Dirent;
+use crate::format::dirent::{Dirent, SLOT_BYTES, slots_for};
 use crate::format::inode::{Kind, SNAPSHOT_DIRECTORY, at};
 use crate::inode::open::is_open_anywhere;
 use crate::inode::table::Table;
@@ -35,11 +37,16 @@ struct Return {
     names: Vec<Vec<u8>>,
     parent: Option<Directory>,
     old: Option<Dirent>,
+    /// What is open of it.
+    open: Vec<Inode>,
     built: Built,
 }
 
-/// Puts snapshot `name` back: every path it was made of becomes what it was, in one transaction. Busy, naming the members,
-/// while a file there is open, unless forced. The snapshot stays.
+/// Paths that one transaction puts back. Their names must find room in one bucket at the worst.
+const PATHS_AT_ONCE: usize = 8;
+
+/// Puts snapshot `name` back: every path it was made of becomes what it was, all in one transaction if there are
+/// up to 8. Busy, naming the members, while a file there is open, unless forced. The snapshot stays.
 pub(crate) fn rollback(core: &Core, name: &str, options: RollbackOptions) -> Result<()> {
     let store = &core.store;
     let path = path_of(name)?;
@@ -62,13 +69,19 @@ pub(crate) fn rollback(core: &Core, name: &str, options: RollbackOptions) -> Res
             }
         }
     }
-    let swapped = swap(store, &returns);
-    drop(namespace);
-    if let Err(error) = swapped {
-        returns.iter().try_for_each(|ready| discard(store, &ready.built))?;
-        return Err(error);
+    let mut done = 0;
+    let mut failure = None;
+    for together in returns.chunks(PATHS_AT_ONCE) {
+        if let Err(error) = swap(store, together) {
+            failure = Some(error);
+            break;
+        }
+        done += together.len();
     }
-    returns.iter().try_for_each(|done| clear_away(store, done))
+    drop(namespace);
+    returns[done..].iter().try_for_each(|ready| discard(store, &ready.built))?;
+    returns[..done].iter().try_for_each(|done| clear_away(store, done))?;
+    failure.map_or(Ok(()), Err)
 }
 
 /// The sources of a snapshot that were asked for by their path.
@@ -117,28 +130,33 @@ fn prepare(
             (Some(parent), directory::lookup(store, &parent, name, Lock::Held)?)
         }
     };
-    if !options.force {
-        match (&old, &parent) {
-            (Some(entry), _) => {
-                refuse_open(store, Table::get(store, entry.inode)?, entry.kind, &joined(names))?
-            }
-            (None, None) => {
-                refuse_open(store, Directory::root(store)?.inode, Kind::Directory, &joined(names))?
-            }
-            (None, Some(_)) => {}
-        }
+    let replaced = match (&old, &parent) {
+        (Some(entry), _) => Some((Table::get(store, entry.inode)?, entry.kind)),
+        (None, None) => Some((Directory::root(store)?.inode, Kind::Directory)),
+        (None, Some(_)) => None,
+    };
+    let mut open = Vec::new();
+    if let Some((inode, kind)) = replaced {
+        find_open(store, inode, kind, &joined(names), options.force, &mut open)?;
     }
-    Ok(Return { names: names.to_vec(), parent, old, built: build_source(store, source, false)? })
+    Ok(Return { names: names.to_vec(), parent, old, open, built: build_source(store, source, false)? })
 }
 
-/// Busy where a file at or below `inode` is open.
-fn refuse_open(store: &Store, inode: Inode, kind: Kind, path: &PathBuf) -> Result<()> {
+/// Finds the files at or below `inode` that are open. Busy at the first one, unless forced.
+fn find_open(
+    store: &Store,
+    inode: Inode,
+    kind: Kind,
+    path: &Path,
+    force: bool,
+    open: &mut Vec<Inode>,
+) -> Result<()> {
     if kind == Kind::Directory {
         let directory = Directory { inode, generation: inode.kind(store)?.generation };
         for entry in directory::list(store, &directory, Lock::Held)? {
             if entry.inode != SNAPSHOT_DIRECTORY {
-                let below = joined_below(path, &entry.name);
-                refuse_open(store, Table::get(store, entry.inode)?, entry.kind, &below)?;
+                let below = path.join(OsStr::from_bytes(&entry.name));
+                find_open(store, Table::get(store, entry.inode)?, entry.kind, &below, force, open)?;
             }
         }
         return Ok(());
@@ -148,19 +166,13 @@ fn refuse_open(store: &Store, inode: Inode, kind: Kind, path: &PathBuf) -> Resul
     }
     let holders: Vec<String> =
         holders(store, &inode)?.into_iter().map(|member| store.runtime.describe(member)).collect();
-    if holders.is_empty() {
-        return Ok(());
+    if !force && !holders.is_empty() {
+        let message =
+            format!("{} have it open; a forced rollback makes their handles stale", holders.join(", "));
+        return Err(Error::new(ErrorKind::Busy, message).at(path));
     }
-    Err(Error::new(
-        ErrorKind::Busy,
-        format!("{} have it open; a forced rollback makes their handles stale", holders.join(", ")),
-    )
-    .at(path))
-}
-
-fn joined_below(path: &std::path::Path, name: &[u8]) -> PathBuf {
-    use std::os::unix::ffi::OsStrExt;
-    path.join(std::ffi::OsStr::from_bytes(name))
+    open.push(inode);
+    Ok(())
 }
 
 /// The live members that have an inode open; dead ones are recovered on the way.
@@ -180,6 +192,7 @@ fn holders(store: &Store, inode: &Inode) -> Result<Vec<Member>> {
 
 /// The one transaction.
 fn swap(store: &Store, returns: &[Return]) -> Result<()> {
+    make_room(store, returns)?;
     let mut edit = Edit::new();
     let mut directories: Vec<Directory> = Vec::new();
     for Return { names, parent, built, .. } in returns {
@@ -216,13 +229,37 @@ fn swap(store: &Store, returns: &[Return]) -> Result<()> {
     edit.commit(store, &directories)
 }
 
+/// Makes sure that all new names of a directory find room, should they all fall into one bucket.
+fn make_room(store: &Store, returns: &[Return]) -> Result<()> {
+    for Return { names, parent, .. } in returns {
+        let (Some(parent), Some(name)) = (parent, names.last()) else { continue };
+        let together = returns
+            .iter()
+            .filter(|other| other.parent == Some(*parent))
+            .filter_map(|other| other.names.last());
+        let bytes = together.map(|name| slots_for(name.len()) * SLOT_BYTES).sum::<usize>();
+        directory::make_room(store, parent, directory::hash(store, name), bytes)?;
+    }
+    Ok(())
+}
+
 fn snapshots_entry(store: &Store, root: &Directory) -> Result<Dirent> {
     directory::lookup(store, root, SNAPSHOT_DIRECTORY_NAME, Lock::Held)?
         .ok_or_else(|| Error::corrupt("root directory", root.inode.number, "an entry .snapshots", "none"))
 }
 
-/// Reclaims what a path named before.
+/// Reclaims what a path named before, and makes the handles of what is open of it stale.
 fn clear_away(store: &Store, done: &Return) -> Result<()> {
+    reclaim_old(store, done)?;
+    for inode in &done.open {
+        if inode.links(store)? == 0 {
+            inode.set_replaced(store, true)?;
+        }
+    }
+    Ok(())
+}
+
+fn reclaim_old(store: &Store, done: &Return) -> Result<()> {
     match (&done.parent, &done.old) {
         // The new inode of the root has got the old contents.
         (None, _) => discard(store, &done.built),

@@ -186,7 +186,8 @@ impl Space {
         }
         let chunks = (pool_blocks - FIRST_GROUP_BLOCK) / CHUNK_BLOCKS;
         let chunk_of = |block: u64| block.saturating_sub(FIRST_GROUP_BLOCK) / CHUNK_BLOCKS % chunks;
-        let begin = FIRST_GROUP_BLOCK + cursor.next.saturating_sub(FIRST_GROUP_BLOCK) % (chunks * CHUNK_BLOCKS);
+        let begin =
+            FIRST_GROUP_BLOCK + cursor.next.saturating_sub(FIRST_GROUP_BLOCK) % (chunks * CHUNK_BLOCKS);
         let at_least = if wanted >= LARGE { u32::try_from(CHUNK_BLOCKS).unwrap_or(u32::MAX) } else { 1 };
         if at_least == 1
             && let Some(run) = self.scan_chunk(begin, wanted, pool_blocks)?

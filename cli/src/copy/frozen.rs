@@ -3,7 +3,7 @@
 //! The blocks of a file without a name are free again when its last handle is closed, also by the death of the process.
 //! So a copy that is killed leaves nothing behind.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use daxcow::{ErrorKind, File, FileOptions, Pool};
 
 use crate::output::{self, shown};
@@ -36,6 +36,9 @@ fn share_into_unnamed(pool: &Pool, live: &File) -> daxcow::Result<File> {
 /// Makes the file at `to` share all blocks of the one at `from`, in the same pool, all at once.
 pub(crate) fn share(from: &Inside, to: &Inside) -> Result<()> {
     let source = from.pool.open_file(&from.inner, &FileOptions::new().read(true))?;
+    if to.metadata()?.is_some_and(|target| target.inode == source.inode()) {
+        bail!("they are the same file");
+    }
     replace(to, &source)
 }
 

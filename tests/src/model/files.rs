@@ -85,13 +85,12 @@ impl Model {
             || !aligned(span.offset)
             || !(aligned(span.len) || ends_file)
             || source_end > from.len()
-            || (same_file && overlap && span.len > 0)
+            || (same_file && overlap)
+            || span.len == 0
         {
             return Err(INVALID);
         }
-        if span.len > 0 {
-            into.clone_range(&from, source_offset, span.offset, span.len);
-        }
+        into.clone_range(&from, source_offset, span.offset, span.len);
         Ok(())
     }
 

@@ -4,6 +4,7 @@ mod damage;
 mod death;
 mod lifecycle;
 mod size;
+mod view;
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -118,7 +119,11 @@ struct Again {
 impl Again {
     /// Starts the test `name` again, with `pool` as its role.
     fn start(name: &str, pool: &Path) -> Again {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        Again::spawn(&mut Command::new(std::env::current_exe().unwrap()), name, pool)
+    }
+
+    fn spawn(command: &mut Command, name: &str, pool: &Path) -> Again {
+        let mut child = command
             .args(["--exact", &format!("mount::tests::{name}"), "--nocapture", "--test-threads=1"])
             .env(ROLE, pool)
             .stdin(Stdio::piped())

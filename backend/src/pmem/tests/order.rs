@@ -11,7 +11,10 @@ use crate::units::PoolOffset;
 fn memory_is_volatile_and_says_so() {
     let region = Scratch::new(MEMORY, 8192).map();
     let durability = region.durability();
-    assert_eq!((region.medium(), region.granularity()), (Medium::Volatile, Granularity::CacheLine));
+    assert_eq!(
+        (region.durability().medium, region.granularity()),
+        (Medium::Volatile, Granularity::CacheLine)
+    );
     assert!(durability.survives_process_death && !durability.survives_power_loss && !durability.map_sync);
     assert!(durability.description.contains("lost when the machine stops"), "{}", durability.description);
 }
@@ -20,7 +23,7 @@ fn memory_is_volatile_and_says_so() {
 fn a_disk_survives_power_loss_unless_flushing_is_off() {
     let scratch = Scratch::new(DISK, 8192);
     let region = scratch.map();
-    assert_eq!((region.medium(), region.granularity()), (Medium::PageCache, Granularity::Page));
+    assert_eq!((region.durability().medium, region.granularity()), (Medium::PageCache, Granularity::Page));
     assert!(region.durability().survives_power_loss);
     let careless = scratch.map_with(MapOptions { flush: FlushMode::Off, ..options() }).unwrap();
     assert!(!careless.durability().survives_power_loss);
@@ -59,8 +62,8 @@ fn the_whole_way_works_on_every_medium() {
         let data = region.flush_data(region.write(PoolOffset(500_000), b"data").unwrap());
         let proof = region.fence(pending.join(data)).unwrap();
         let root = region.publish(PoolOffset(0), 42, &proof).unwrap();
-        drop(region.fence(region.flush(root)).unwrap());
-        drop(region.barrier().unwrap());
+        region.fence(region.flush(root)).unwrap();
+        region.barrier().unwrap();
         assert_eq!(region.load(PoolOffset(0)).unwrap(), 42);
         assert!(region.failed().is_none());
     }
