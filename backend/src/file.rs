@@ -96,6 +96,13 @@ impl File {
         File { pool, open, handle: HandleId::new(), options, pinned: Mutex::new(Weak::new()) }
     }
 
+    /// Another handle of the same file, with the same access; also of a file without a name. It has locks of its own.
+    #[must_use]
+    pub fn another_handle(&self) -> File {
+        self.core().open.share(&self.open);
+        File::new(self.pool.clone(), self.open.clone(), self.options)
+    }
+
     fn core(&self) -> &Arc<Core> {
         self.pool.core()
     }
