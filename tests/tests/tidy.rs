@@ -6,7 +6,7 @@ use std::fs;
 use daxcow_tests::source::{FORMAT_HASH_LABEL, Source, files, format_hash, root};
 
 /// The backend's modules from the bottom up; a module uses only what stands before it. Those in one group are one layer.
-const LAYERS: [&[&str]; 16] = [
+const LAYERS: [&[&str]; 17] = [
     &["error"],
     &["units"],
     &["format"],
