@@ -18,6 +18,9 @@ use crate::worker;
 /// How long the workers may take to end when they are told to.
 const ENDING_MAX: Duration = Duration::from_secs(60);
 
+/// What the tables of a pool may keep, in bytes, once many inodes were in use at a time.
+const TABLES_MAX: u64 = 4 << 20;
+
 /// A storm.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -112,9 +115,12 @@ pub fn run(plan: &Plan, seed: u64) -> Result<Summary, String> {
     pool.close().map_err(text)?;
     let pool = Pool::open(place.pool(), &OpenOptions::new()).map_err(text)?;
     expect_clean(&pool)?;
+    let report = pool.check().map_err(text)?;
     let at_end = pool.usage().map_err(text)?.free_bytes;
-    if at_end < at_start {
-        return Err(format!("{at_start} bytes were free before, {at_end} are after"));
+    if report.leaked_blocks > 0 || report.files > 0 || at_end + TABLES_MAX < at_start {
+        return Err(format!(
+            "{at_start} bytes were free before, {at_end} are after, of the empty pool: {report:?}"
+        ));
     }
     Ok(storm.summary)
 }

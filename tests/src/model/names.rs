@@ -72,7 +72,9 @@ impl Model {
         if from != to && is_within(to, from) {
             return Err(match self.node(id) {
                 Node::File(_) => NOT_A_DIRECTORY,
-                Node::Directory(_) => Refusal(&[ErrorKind::InvalidInput, ErrorKind::NotFound]),
+                Node::Directory(_) => {
+                    Refusal(&[ErrorKind::InvalidInput, ErrorKind::NotFound, ErrorKind::NotADirectory])
+                }
             });
         }
         let (new_parent, new_name) = self.parent(to)?;
