@@ -133,8 +133,16 @@ impl File {
         refuse_replaced(&self.pool, &self.open)
     }
 
-    /// Runs `change` as one marked operation under the file's lock.
+    /// Runs `change`, which is durable at return, as one marked operation under the file's lock.
     fn change<T>(&self, change: impl FnOnce(&Inode) -> Result<T>) -> Result<T> {
+        self.change_lazily(|inode| {
+            inode.settle_size(&self.core().store)?;
+            change(inode)
+        })
+    }
+
+    /// As [`File::change`], but what was appended before may stay not durable.
+    fn change_lazily<T>(&self, change: impl FnOnce(&Inode) -> Result<T>) -> Result<T> {
         self.writable()?;
         let store = &self.core().store;
         let done = {
@@ -190,7 +198,7 @@ impl File {
     /// # Errors
     /// As [`File::write_at`].
     pub fn append(&self, from: &[u8]) -> Result<u64> {
-        self.change(|inode| {
+        self.change_lazily(|inode| {
             let store = &self.core().store;
             let end = inode.size(store)?;
             dax::write::write(store, inode, end, Source::Bytes(from), SizeChange::Lazy)?;
@@ -369,6 +377,7 @@ impl File {
             held.push(inode.lock(store)?);
         }
         check_no_batch(store, mine)?;
+        mine.settle_size(store)?;
         change(mine, theirs)
     }
 
@@ -379,9 +388,12 @@ impl File {
     pub fn batch(&self) -> Result<Batch> {
         self.writable()?;
         let store = &self.core().store;
-        let _mark = store.runtime.enter()?;
-        let _held = self.target().lock(store)?;
-        let side = Side::open(store, self.target())?;
+        let side = {
+            let _mark = store.runtime.enter()?;
+            let _held = self.target().lock(store)?;
+            Side::open(store, self.target())?
+        };
+        // Not under the lock: who opens a file locks it with the table of open inodes locked.
         self.core().open.share(&self.open);
         Ok(Batch { pool: self.pool.clone(), open: self.open.clone(), side: Some(side) })
     }

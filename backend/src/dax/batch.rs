@@ -302,6 +302,7 @@ pub(crate) fn commit(
     let mut locks = Vec::with_capacity(order.len());
     for &side in &order {
         locks.push(sides[side].inode.lock(store)?);
+        sides[side].inode.settle_size(store)?;
     }
     let mut all: Option<Staged> = None;
     for &side in &order {

@@ -17,11 +17,11 @@ use crate::inode::open::is_open_anywhere;
 use crate::inode::table::Table;
 use crate::inode::{Core, Inode};
 use crate::journal::Store;
-use crate::namespace::SNAPSHOT_DIRECTORY_NAME;
 use crate::namespace::directory::{self, Directory, Lock};
 use crate::namespace::edit::Edit;
 use crate::namespace::reclaim;
 use crate::namespace::tree::{Authority, Namespace};
+use crate::namespace::{SNAPSHOT_DIRECTORY_NAME, check_depth};
 use crate::runtime::member::Member;
 use crate::space::Reference;
 
@@ -55,8 +55,15 @@ pub(crate) fn rollback(core: &Core, name: &str, options: RollbackOptions) -> Res
         _ => error,
     })?;
     let mut scope = Vec::new();
-    collect(store, &cut.top, &mut Vec::new(), &mut scope)?;
-    let namespace = Namespace::lock(store, Authority::Caller)?;
+    let locked = collect(store, &cut.top, &mut Vec::new(), &mut scope)
+        .and_then(|()| Namespace::lock(store, Authority::Caller));
+    let namespace = match locked {
+        Ok(namespace) => namespace,
+        Err(error) => {
+            lower(store, &cut.top)?;
+            return Err(error);
+        }
+    };
     let mut returns = Vec::new();
     for (index, (names, source)) in scope.iter().enumerate() {
         match prepare(store, &namespace, names, source, options) {
@@ -137,42 +144,48 @@ fn prepare(
     };
     let mut open = Vec::new();
     if let Some((inode, kind)) = replaced {
-        find_open(store, inode, kind, &joined(names), options.force, &mut open)?;
+        let mut finder = OpenFiles { store, force: options.force, found: &mut open };
+        finder.find(inode, kind, &joined(names), 0)?;
     }
     Ok(Return { names: names.to_vec(), parent, old, open, built: build_source(store, source, false)? })
 }
 
-/// Finds the files at or below `inode` that are open. Busy at the first one, unless forced.
-fn find_open(
-    store: &Store,
-    inode: Inode,
-    kind: Kind,
-    path: &Path,
+/// Looks for open files.
+struct OpenFiles<'a> {
+    store: &'a Store,
     force: bool,
-    open: &mut Vec<Inode>,
-) -> Result<()> {
-    if kind == Kind::Directory {
-        let directory = Directory { inode, generation: inode.kind(store)?.generation };
-        for entry in directory::list(store, &directory, Lock::Held)? {
-            if entry.inode != SNAPSHOT_DIRECTORY {
-                let below = path.join(OsStr::from_bytes(&entry.name));
-                find_open(store, Table::get(store, entry.inode)?, entry.kind, &below, force, open)?;
+    found: &'a mut Vec<Inode>,
+}
+
+impl OpenFiles<'_> {
+    /// Finds the files at or below `inode`, which is `depth` levels down, that are open. Busy at the first one, unless
+    /// forced.
+    fn find(&mut self, inode: Inode, kind: Kind, path: &Path, depth: usize) -> Result<()> {
+        let store = self.store;
+        if kind == Kind::Directory {
+            check_depth(depth)?;
+            let directory = Directory { inode, generation: inode.kind(store)?.generation };
+            for entry in directory::list(store, &directory, Lock::Held)? {
+                if entry.inode != SNAPSHOT_DIRECTORY {
+                    let below = path.join(OsStr::from_bytes(&entry.name));
+                    self.find(Table::get(store, entry.inode)?, entry.kind, &below, depth + 1)?;
+                }
             }
+            return Ok(());
         }
-        return Ok(());
+        if !is_open_anywhere(store, &inode)? {
+            return Ok(());
+        }
+        let holders: Vec<String> =
+            holders(store, &inode)?.into_iter().map(|member| store.runtime.describe(member)).collect();
+        if !self.force && !holders.is_empty() {
+            let message =
+                format!("{} have it open; a forced rollback makes their handles stale", holders.join(", "));
+            return Err(Error::new(ErrorKind::Busy, message).at(path));
+        }
+        self.found.push(inode);
+        Ok(())
     }
-    if !is_open_anywhere(store, &inode)? {
-        return Ok(());
-    }
-    let holders: Vec<String> =
-        holders(store, &inode)?.into_iter().map(|member| store.runtime.describe(member)).collect();
-    if !force && !holders.is_empty() {
-        let message =
-            format!("{} have it open; a forced rollback makes their handles stale", holders.join(", "));
-        return Err(Error::new(ErrorKind::Busy, message).at(path));
-    }
-    open.push(inode);
-    Ok(())
 }
 
 /// The live members that have an inode open; dead ones are recovered on the way.
