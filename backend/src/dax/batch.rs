@@ -302,6 +302,12 @@ pub(crate) fn commit(
     let mut locks = Vec::with_capacity(order.len());
     for &side in &order {
         locks.push(sides[side].inode.lock(store)?);
+        if sides[side].inode.is_replaced(store)? {
+            return Err(Error::new(
+                ErrorKind::Stale,
+                "a rollback has put another file in the place of the batch's",
+            ));
+        }
     }
     let mut all: Option<Staged> = None;
     for &side in &order {

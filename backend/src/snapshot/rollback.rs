@@ -57,6 +57,12 @@ pub(crate) fn rollback(core: &Core, name: &str, options: RollbackOptions) -> Res
     let mut scope = Vec::new();
     collect(store, &cut.top, &mut Vec::new(), &mut scope)?;
     let namespace = Namespace::lock(store, Authority::Caller)?;
+    // What is refused is refused before anything is made.
+    if let Err(error) = scope.iter().try_for_each(|(names, _)| refuse(store, &namespace, names, options)) {
+        drop(namespace);
+        scope.iter().try_for_each(|(_, source)| lower(store, source))?;
+        return Err(error);
+    }
     let mut returns = Vec::new();
     for (index, (names, source)) in scope.iter().enumerate() {
         match prepare(store, &namespace, names, source, options) {
@@ -113,6 +119,21 @@ fn lower(store: &Store, source: &Source) -> Result<()> {
             }
         }
         What::Directory(children) => children.iter().try_for_each(|(_, child)| lower(store, child)),
+    }
+}
+
+/// Fails where a path leads through a file, and where a file there is open, unless forced.
+fn refuse(
+    store: &Store,
+    namespace: &Namespace<'_>,
+    names: &[Vec<u8>],
+    options: RollbackOptions,
+) -> Result<()> {
+    let path = joined(names);
+    match namespace.resolve(&path) {
+        Ok(found) => find_open(store, found.inode, found.kind, &path, options.force, &mut Vec::new()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
