@@ -96,6 +96,13 @@ impl File {
         File { pool, open, handle: HandleId::new(), options, pinned: Mutex::new(Weak::new()) }
     }
 
+    /// Another handle of the same file, with the same access; also of a file without a name. It has locks of its own.
+    #[must_use]
+    pub fn another_handle(&self) -> File {
+        self.core().open.share(&self.open);
+        File::new(self.pool.clone(), self.open.clone(), self.options)
+    }
+
     fn core(&self) -> &Arc<Core> {
         self.pool.core()
     }
@@ -123,10 +130,7 @@ impl File {
     }
 
     fn not_replaced(&self) -> Result<()> {
-        if !self.target().is_replaced(&self.core().store)? {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::Stale, "a rollback has put another file in the place of this one"))
+        refuse_replaced(&self.pool, &self.open)
     }
 
     /// Runs `change`, which is durable at return, as one marked operation under the file's lock.
@@ -461,6 +465,14 @@ impl Drop for File {
     }
 }
 
+/// Stale where a forced rollback has put another file in the place of this one.
+fn refuse_replaced(pool: &Pool, open: &OpenInode) -> Result<()> {
+    if !open.inode.is_replaced(&pool.core().store)? {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Stale, "a rollback has put another file in the place of this one"))
+}
+
 /// Any number of writes and truncates of one file, visible and durable together at [`Batch::commit`] or not at all.
 /// Dropping it discards what was not committed. Owned by whoever holds it: it may move between threads.
 pub struct Batch {
@@ -471,6 +483,7 @@ pub struct Batch {
 
 impl Batch {
     fn side(&mut self) -> Result<&mut Side> {
+        refuse_replaced(&self.pool, &self.open)?;
         self.side.as_mut().ok_or_else(|| Error::new(ErrorKind::Stale, "the batch is closed"))
     }
 
@@ -529,7 +542,7 @@ impl Batch {
     /// Forgets everything since the last commit.
     pub fn discard(&mut self) {
         let pool = self.pool.clone();
-        let discarded = self.side().and_then(|side| side.discard(&pool.core().store));
+        let discarded = self.side.as_mut().map_or(Ok(()), |side| side.discard(&pool.core().store));
         if let Err(error) = discarded {
             tracing::error!(%error, "a batch could not be discarded");
         }

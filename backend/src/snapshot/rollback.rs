@@ -5,7 +5,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::build::{Built, build_source};
 use super::cut::{Cut, Source, What};
@@ -64,31 +64,85 @@ pub(crate) fn rollback(core: &Core, name: &str, options: RollbackOptions) -> Res
             return Err(error);
         }
     };
-    let mut returns = Vec::new();
-    for (index, (names, source)) in scope.iter().enumerate() {
-        match prepare(store, &namespace, names, source, options) {
-            Ok(ready) => returns.push(ready),
-            Err(error) => {
-                drop(namespace);
-                returns.iter().try_for_each(|ready| discard(store, &ready.built))?;
-                scope[index..].iter().try_for_each(|(_, source)| lower(store, source))?;
-                return Err(error);
-            }
-        }
-    }
-    let mut done = 0;
-    let mut failure = None;
-    for together in returns.chunks(PATHS_AT_ONCE) {
-        if let Err(error) = swap(store, together) {
-            failure = Some(error);
-            break;
-        }
-        done += together.len();
+    let Outcome { done, left, failure, made } = put_back(store, &namespace, &scope, options);
+    if done.is_empty() {
+        remove_ways(&namespace, &made);
     }
     drop(namespace);
-    returns[done..].iter().try_for_each(|ready| discard(store, &ready.built))?;
-    returns[..done].iter().try_for_each(|done| clear_away(store, done))?;
+    left.iter().try_for_each(|left| discard(store, &left.built))?;
+    done.iter().try_for_each(|done| clear_away(store, done))?;
     failure.map_or(Ok(()), Err)
+}
+
+/// How far a rollback came.
+#[derive(Default)]
+struct Outcome {
+    /// What got its name.
+    done: Vec<Return>,
+    /// What was built and got none.
+    left: Vec<Return>,
+    failure: Option<Error>,
+    /// Directories that were missing on the way.
+    made: Vec<PathBuf>,
+}
+
+/// Builds everything and gives it its names.
+fn put_back(
+    store: &Store,
+    namespace: &Namespace<'_>,
+    scope: &[(Vec<Vec<u8>>, &Source)],
+    options: RollbackOptions,
+) -> Outcome {
+    let mut outcome = Outcome::default();
+    let prepared = find_all_open(store, namespace, scope, options).and_then(|open| {
+        for ((names, source), open) in scope.iter().zip(open) {
+            let ready = prepare(store, namespace, names, source, open, &mut outcome.made)?;
+            outcome.left.push(ready);
+        }
+        Ok(())
+    });
+    let unbuilt = &scope[outcome.left.len()..];
+    let lowered = unbuilt.iter().try_for_each(|(_, source)| lower(store, source));
+    outcome.failure = prepared.and(lowered).err();
+    while outcome.failure.is_none() && !outcome.left.is_empty() {
+        let together = PATHS_AT_ONCE.min(outcome.left.len());
+        match swap(store, &outcome.left[..together]) {
+            Ok(()) => outcome.done.extend(outcome.left.drain(..together)),
+            Err(error) => outcome.failure = Some(error),
+        }
+    }
+    outcome
+}
+
+/// Removes directories that were made for what then did not come, as far as nobody has put anything there.
+fn remove_ways(namespace: &Namespace<'_>, made: &[PathBuf]) {
+    for path in made.iter().rev() {
+        if let Err(error) = namespace.remove_dir(path) {
+            tracing::warn!(%error, path = %path.display(), "a directory made for a rollback stays");
+        }
+    }
+}
+
+/// What is open at or below each path of the scope. Busy at the first such file, unless forced.
+fn find_all_open(
+    store: &Store,
+    namespace: &Namespace<'_>,
+    scope: &[(Vec<Vec<u8>>, &Source)],
+    options: RollbackOptions,
+) -> Result<Vec<Vec<Inode>>> {
+    let find = |names: &[Vec<u8>]| {
+        let mut open = Vec::new();
+        match namespace.resolve(&joined(names)) {
+            Ok(there) => {
+                let mut finder = OpenFiles { store, force: options.force, found: &mut open };
+                finder.find(there.inode, there.kind, &joined(names), 0)?;
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        Ok(open)
+    };
+    scope.iter().map(|(names, _)| find(names)).collect()
 }
 
 /// The sources of a snapshot that were asked for by their path.
@@ -128,25 +182,18 @@ fn prepare(
     namespace: &Namespace<'_>,
     names: &[Vec<u8>],
     source: &Source,
-    options: RollbackOptions,
+    open: Vec<Inode>,
+    made: &mut Vec<PathBuf>,
 ) -> Result<Return> {
     let (parent, old) = match names.split_last() {
         None => (None, None),
         Some((name, above)) => {
+            let missing = (1..=above.len()).map(|depth| joined(&above[..depth]));
+            made.extend(missing.filter(|path| namespace.resolve(path).is_err()));
             let parent = namespace.create_dir_all(&joined(above))?.directory()?;
             (Some(parent), directory::lookup(store, &parent, name, Lock::Held)?)
         }
     };
-    let replaced = match (&old, &parent) {
-        (Some(entry), _) => Some((Table::get(store, entry.inode)?, entry.kind)),
-        (None, None) => Some((Directory::root(store)?.inode, Kind::Directory)),
-        (None, Some(_)) => None,
-    };
-    let mut open = Vec::new();
-    if let Some((inode, kind)) = replaced {
-        let mut finder = OpenFiles { store, force: options.force, found: &mut open };
-        finder.find(inode, kind, &joined(names), 0)?;
-    }
     Ok(Return { names: names.to_vec(), parent, old, open, built: build_source(store, source, false)? })
 }
 

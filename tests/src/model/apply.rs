@@ -224,7 +224,11 @@ impl Model {
         match op {
             Op::BatchOpen { slot } => done(self.batch_open(*slot)),
             Op::BatchWrite { slot, span, seed } => {
-                self.batch_mut(*slot).write(span.offset, &bytes_of(*span, *seed));
+                let content = self.batch_mut(*slot);
+                if span.len > 0 && span.offset > content.len() {
+                    content.blur_end();
+                }
+                content.write(span.offset, &bytes_of(*span, *seed));
                 Expected::Value(Value::Done)
             }
             Op::BatchRead { slot, span } => {
@@ -232,7 +236,11 @@ impl Model {
                 Expected::Value(Value::Bytes(self.batch_mut(*slot).read(span.offset, len)))
             }
             Op::BatchSetLen { slot, len } => {
-                self.batch_mut(*slot).set_len(*len);
+                let content = self.batch_mut(*slot);
+                if *len > content.len() {
+                    content.blur_end();
+                }
+                content.set_len(*len);
                 Expected::Value(Value::Done)
             }
             Op::BatchCommit { slot } => done(self.batch_commit(&[*slot])),

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use daxcow::ErrorKind;
 
 use super::{
-    BUSY, EXISTS, FileNode, IN_SNAPSHOT, INVALID, IS_A_DIRECTORY, Model, Modelled, NOT_A_DIRECTORY,
-    NOT_EMPTY, NOT_FOUND, Node, NodeId, Refusal, SNAPSHOTS, is_within,
+    BUSY, EXISTS, FileNode, IN_SNAPSHOT, IS_A_DIRECTORY, Model, Modelled, NOT_A_DIRECTORY, NOT_EMPTY,
+    NOT_FOUND, Node, NodeId, Refusal, SNAPSHOTS, is_within,
 };
 
 /// Neither is there anything to clone nor is its place free.
@@ -72,7 +72,9 @@ impl Model {
         if from != to && is_within(to, from) {
             return Err(match self.node(id) {
                 Node::File(_) => NOT_A_DIRECTORY,
-                Node::Directory(_) => Refusal(&[ErrorKind::InvalidInput, ErrorKind::NotFound]),
+                Node::Directory(_) => {
+                    Refusal(&[ErrorKind::InvalidInput, ErrorKind::NotFound, ErrorKind::NotADirectory])
+                }
             });
         }
         let (new_parent, new_name) = self.parent(to)?;
