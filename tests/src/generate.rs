@@ -354,7 +354,7 @@ mod tests {
     #[test]
     fn every_operation_succeeds_somewhere_and_the_fallible_ones_fail_somewhere() {
         let (mut succeeded, mut failed) = (BTreeSet::new(), BTreeSet::new());
-        for seed in 0..40 {
+        for seed in 0..160 {
             let mut model = Model::default();
             let mut generator = Generator::new(seed, Plan::default().limits);
             for _ in 0..400 {

@@ -399,9 +399,9 @@ fn files_are_opened_as_the_standard_library_opens_them() {
     let write = FileOptions::new().write(true);
     assert_eq!(kind(open("/file", &read)), ErrorKind::NotFound);
     assert_eq!(kind(open("/file", &write)), ErrorKind::NotFound);
-    open("/file", &write.clone().create(true)).expect("create").write_at(b"content", 0).expect("write");
-    assert_eq!(kind(open("/file", &write.clone().create_new(true))), ErrorKind::AlreadyExists);
-    open("/file", &write.clone().truncate(true)).expect("truncate");
+    open("/file", &write.create(true)).expect("create").write_at(b"content", 0).expect("write");
+    assert_eq!(kind(open("/file", &write.create_new(true))), ErrorKind::AlreadyExists);
+    open("/file", &write.truncate(true)).expect("truncate");
     assert_eq!(pool.metadata("/file").expect("metadata").len, 0);
     open("/new", &write.create_new(true)).expect("create new");
     pool.create_dir("/d").expect("dir");
