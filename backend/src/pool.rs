@@ -190,7 +190,7 @@ impl Pool {
     /// # Errors
     /// `Io`; from then on the pool is read-only.
     pub fn sync(&self) -> Result<()> {
-        self.core().store.space.settle()
+        mount::sync::sync(self.core())
     }
 
     /// Looks for contradictions in the whole pool while nothing changes in it, and repairs nothing.

@@ -303,11 +303,10 @@ pub(crate) fn commit(
     for &side in &order {
         locks.push(sides[side].inode.lock(store)?);
         if sides[side].inode.is_replaced(store)? {
-            return Err(Error::new(
-                ErrorKind::Stale,
-                "a rollback has put another file in the place of the batch's",
-            ));
+            let message = "a rollback has put another file in the place of the batch's";
+            return Err(Error::new(ErrorKind::Stale, message));
         }
+        sides[side].inode.settle_size(store)?;
     }
     let mut all: Option<Staged> = None;
     for &side in &order {

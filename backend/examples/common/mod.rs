@@ -1,0 +1,66 @@
+//! What the measuring examples share: their arguments, a large file in many pieces, and times in order.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use daxcow::{File, FileOptions, Pool, Result};
+
+/// Bytes of a block, the unit of sharing.
+pub(crate) const BLOCK: u64 = 4096;
+const PIECE: usize = 1 << 20;
+
+/// `[DIRECTORY [SIZE-IN-MIB]]`: where the pool is made, `/dev/shm` unless said otherwise, and the size of the data in bytes.
+pub(crate) fn arguments(default_mib: u64) -> std::result::Result<(PathBuf, u64), String> {
+    let mut words = std::env::args_os().skip(1);
+    let directory = words.next().map_or_else(|| PathBuf::from("/dev/shm"), PathBuf::from);
+    let mib = match words.next() {
+        None => default_mib,
+        Some(word) => word
+            .to_str()
+            .and_then(|word| word.parse().ok())
+            .filter(|mib| (1..=1 << 24).contains(mib))
+            .ok_or_else(|| format!("{} is not a size in MiB, 1 to 16777216", word.display()))?,
+    };
+    Ok((directory, mib << 20))
+}
+
+/// A new file of `size` bytes, whole MiB, written from front to back.
+pub(crate) fn sequential(pool: &Pool, path: &str, size: u64) -> Result<File> {
+    let file = pool.open_file(path, &FileOptions::new().read(true).write(true).create_new(true))?;
+    let piece = vec![0xa5; PIECE];
+    for offset in (0..size).step_by(PIECE) {
+        file.write_at(&piece, offset)?;
+    }
+    Ok(file)
+}
+
+/// Scatters a file of `size` bytes: `writes` random blocks are written while a snapshot holds the old ones, so that each
+/// lands elsewhere; then the snapshot goes.
+pub(crate) fn scatter(pool: &Pool, file: &File, size: u64, writes: u64, random: &mut Random) -> Result<()> {
+    pool.create_snapshot("scatter", &["/"])?;
+    for _ in 0..writes {
+        file.write_at(&[0x5a; BLOCK as usize], random.block(size))?;
+    }
+    pool.delete_snapshot("scatter")
+}
+
+/// SplitMix64 from a fixed seed: every run does the same.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    /// The offset of some block of a file of `size` bytes.
+    pub(crate) fn block(&mut self, size: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ mixed >> 31) % (size / BLOCK) * BLOCK
+    }
+}
+
+/// What `act` answers and how long it took.
+pub(crate) fn timed<T>(act: impl FnOnce() -> T) -> (T, Duration) {
+    let started = Instant::now();
+    let answer = act();
+    (answer, started.elapsed())
+}
