@@ -209,8 +209,8 @@ impl Stager<'_> {
         Ok(top)
     }
 
-    /// Applies `changes`, all within this place's span, to what stands at `base` and `level`. `own` says that the
-    /// reference to it is this file's alone.
+    /// Applies `changes`, which all touch this place's span and may reach beyond it, to what stands at `base` and
+    /// `level`. `own` says that the reference to it is this file's alone.
     fn apply(
         &mut self,
         old: Option<Entry>,
@@ -256,7 +256,7 @@ impl Stager<'_> {
         }
         for (slot, child_base, below) in children(changes, level, base) {
             let old = load_entry(self.space, node, level - 1, slot)?;
-            if let Outcome::Replaced(entry) = self.apply(old, level - 1, child_base, true, &below)? {
+            if let Outcome::Replaced(entry) = self.apply(old, level - 1, child_base, true, below)? {
                 let value = entry.map_or(0, |entry| entry.encode(level - 1, slot));
                 self.staged.records.push(Record { place: node.offset().add(slot * 8), value });
             }
@@ -290,7 +290,7 @@ impl Stager<'_> {
         for (slot, child_base, below) in children(changes, level, base) {
             let index = index_of(slot);
             if let Outcome::Replaced(entry) =
-                self.apply(entries[index], level - 1, child_base, exclusive, &below)?
+                self.apply(entries[index], level - 1, child_base, exclusive, below)?
             {
                 entries[index] = entry;
                 kept[index] = None;
@@ -356,22 +356,23 @@ fn whole(change: &Change, level: u8, base: u64) -> Option<Option<Entry>> {
     }
 }
 
-/// The slots of a node at `base` and `level` that `changes` touch, with each slot's base and its part of the changes.
-fn children(changes: &[Change], level: u8, base: u64) -> Vec<(u64, u64, Vec<Change>)> {
-    let child_span = span(level - 1);
-    let mut children: Vec<(u64, u64, Vec<Change>)> = Vec::new();
-    for change in changes {
-        let (start, end) = (change.start.0.max(base), change.end().min(base + span(level)));
-        for slot in (start - base) / child_span..=(end - 1 - base) / child_span {
-            let child_base = base + slot * child_span;
-            let part = clip(change, child_base, child_base + child_span);
-            match children.last_mut() {
-                Some((last, _, parts)) if *last == slot => parts.push(part),
-                _ => children.push((slot, child_base, vec![part])),
-            }
+/// The slots of a node at `base` and `level` that `changes` touch, with each slot's base and the changes that touch it.
+fn children(changes: &[Change], level: u8, base: u64) -> impl Iterator<Item = (u64, u64, &[Change])> {
+    let (child_span, end) = (span(level - 1), base + span(level));
+    let (mut rest, mut next) = (changes, base);
+    std::iter::from_fn(move || {
+        while rest.first().is_some_and(|change| change.end() <= next) {
+            rest = &rest[1..];
         }
-    }
-    children
+        let slot = (rest.first()?.start.0.max(next) - base) / child_span;
+        let child_base = base + slot * child_span;
+        if child_base >= end {
+            return None;
+        }
+        next = child_base + child_span;
+        let touching = rest.iter().take_while(|change| change.start.0 < next).count();
+        Some((slot, child_base, &rest[..touching]))
+    })
 }
 
 /// The part of a change between `start` and `end`, in file blocks.
@@ -388,4 +389,38 @@ fn clip(change: &Change, start: u64, end: u64) -> Change {
 
 fn index_of(slot: u64) -> usize {
     usize::try_from(slot % NODE_ENTRIES).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every slot that a change touches comes once, in order, with just the changes that touch it.
+    #[test]
+    fn children_are_the_slots_that_changes_touch() {
+        let hole = |start, blocks| Change { start: FileBlock(start), blocks, content: Content::Hole };
+        let per_slot = span(1);
+        let base = 3 * span(2);
+        let changes = [
+            hole(base - 5, 6),
+            hole(base + 1, 1),
+            hole(base + per_slot - 1, 2),
+            hole(base + 7 * per_slot, 3 * per_slot),
+            hole(base + 511 * per_slot + 1, per_slot),
+            hole(base + span(2) + per_slot, 1),
+        ];
+        let found: Vec<_> = children(&changes, 2, base).collect();
+        let touching = |slot: u64| -> Vec<Change> {
+            let from = base + slot * per_slot;
+            let touches = |change: &&Change| change.start.0 < from + per_slot && change.end() > from;
+            changes.iter().filter(touches).copied().collect()
+        };
+        let expected: Vec<_> = (0..NODE_ENTRIES)
+            .map(|slot| (slot, base + slot * per_slot, touching(slot)))
+            .filter(|(_, _, touching)| !touching.is_empty())
+            .collect();
+        assert_eq!(expected.len(), 6, "slots 0, 1, 7, 8, 9 and 511");
+        let found: Vec<_> = found.into_iter().map(|(slot, base, part)| (slot, base, part.to_vec())).collect();
+        assert_eq!(found, expected);
+    }
 }

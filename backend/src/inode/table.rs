@@ -36,6 +36,20 @@ impl Table {
     /// The inode `number`, whatever it is now.
     pub(crate) fn get(store: &Store, number: InodeNumber) -> Result<Inode> {
         let offset = number.0.saturating_mul(INODE_SIZE);
+        let block = FileBlock::of(offset);
+        let start = match store.table_places.get(block) {
+            Some(known) if number.0 != 0 => known,
+            _ => {
+                let found = Table::block(store, number, offset)?;
+                store.table_places.remember(block, found);
+                found
+            }
+        };
+        Inode::attach(store, number, start.add(offset % BLOCK_SIZE))
+    }
+
+    /// The block of the table that holds the inode `number`, at `offset` of the table.
+    fn block(store: &Store, number: InodeNumber, offset: u64) -> Result<PoolOffset> {
         let size = Table::inode(store)?.size(store)?;
         if number.0 == 0 || offset >= size {
             return Err(Error::corrupt(
@@ -45,12 +59,12 @@ impl Table {
                 number.0,
             ));
         }
-        let found =
-            Tree::of(&store.space, TABLE_INODE)?.find(&store.space, FileBlock::of(offset), 1, false)?;
-        let Some(mapped) = found.mapped else {
-            return Err(Error::corrupt("inode table", FileBlock::of(offset), "a block", "a hole"));
-        };
-        Inode::attach(store, number, PoolOffset(mapped.block.offset().0 + offset % BLOCK_SIZE))
+        let block = FileBlock::of(offset);
+        let found = Tree::of(&store.space, TABLE_INODE)?.find(&store.space, block, 1, false)?;
+        match found.mapped {
+            Some(mapped) => Ok(mapped.block.offset()),
+            None => Err(Error::corrupt("inode table", block, "a block", "a hole")),
+        }
     }
 
     /// Writes a new inode without links, which nothing names yet: recovery takes it for an orphan until a transaction

@@ -192,9 +192,6 @@ impl Model {
         for path in &paths {
             self.parent_may_be_made(path)?;
         }
-        for handle in self.handles.values_mut() {
-            handle.stale |= replaced.contains(&handle.node);
-        }
         for path in &paths {
             let snapshot = self.lookup(&format!("{SNAPSHOTS}/{name}{}", path.trim_end_matches('/')))?;
             if path == "/" {
@@ -206,6 +203,12 @@ impl Model {
                 let copy = self.copy_tree(snapshot, false, &mut BTreeMap::new());
                 self.graft(self.root, path, copy);
             }
+        }
+        // A file that has a name elsewhere lives on.
+        let nodes = &self.nodes;
+        let nameless = |id| matches!(&nodes[&id], Node::File(file) if file.links == 0);
+        for handle in self.handles.values_mut() {
+            handle.stale |= replaced.contains(&handle.node) && nameless(handle.node);
         }
         Ok(())
     }

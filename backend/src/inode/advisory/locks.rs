@@ -14,6 +14,7 @@
 //! without contention there is no system call.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::{Duration, Instant};
 
@@ -64,10 +65,30 @@ impl HandleId {
     }
 }
 
+/// Hashes handle ids, which count up and come from nobody outside: one multiplication spreads them.
+#[derive(Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(self.0 ^ u64::from(byte));
+        }
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        self.0 = id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
 /// What handles of this process hold, bits by lock number.
 #[derive(Default)]
 pub(super) struct Held {
-    handles: HashMap<HandleId, Holding>,
+    handles: HashMap<HandleId, Holding, BuildHasherDefault<IdHasher>>,
     /// How many handles share each lock.
     sharers: [u32; LOCKS as usize],
     /// Locks that some handle holds alone.
