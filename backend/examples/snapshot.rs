@@ -82,7 +82,7 @@ fn written(pool: &Pool, file: &File, size: u64, random: &mut Random) -> daxcow::
         made.push(time);
         for write in 0..=LATER_WRITES {
             let offset = random.block(size);
-            let (done, time) = timed(|| file.write_at(&[0x3c; BLOCK as usize], offset));
+            let (done, time) = timed(|| file.write_at(&[0x3c; daxcow::units::BLOCK_BYTES], offset));
             done?;
             if write == 0 { first.push(time) } else { later.push(time) }
         }

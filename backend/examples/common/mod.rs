@@ -39,7 +39,7 @@ pub(crate) fn sequential(pool: &Pool, path: &str, size: u64) -> Result<File> {
 pub(crate) fn scatter(pool: &Pool, file: &File, size: u64, writes: u64, random: &mut Random) -> Result<()> {
     pool.create_snapshot("scatter", &["/"])?;
     for _ in 0..writes {
-        file.write_at(&[0x5a; BLOCK as usize], random.block(size))?;
+        file.write_at(&[0x5a; daxcow::units::BLOCK_BYTES], random.block(size))?;
     }
     pool.delete_snapshot("scatter")
 }
