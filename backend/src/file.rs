@@ -184,7 +184,7 @@ impl File {
     /// A crash may leave any subset of the blocks written; use a [`Batch`] for all or nothing.
     ///
     /// # Errors
-    /// `NoSpace`, with a prefix of whole pieces written; `Busy` while a batch is open on the file; `TooLarge` past
+    /// `NoSpace`, with a prefix of whole pieces written up to the old end; `Busy` while a batch is open on the file; `TooLarge` past
     /// 2^48 - 1 bytes; `Stale` after a forced rollback; `ReadOnly`, `PermissionDenied`, `MediaError`, `Corrupt`.
     pub fn write_at(&self, from: &[u8], offset: u64) -> Result<()> {
         self.change(|inode| {

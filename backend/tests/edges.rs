@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use daxcow::{CreateOptions, ErrorKind, ExtentKind, File, FileOptions, Pool};
+use daxcow::{CreateOptions, ErrorKind, ExtentKind, File, FileOptions, Pool, RollbackOptions};
 use tempfile::TempDir;
 
 const BLOCK: u64 = 4096;
@@ -134,7 +134,7 @@ fn directories_nested_too_deeply_are_refused_by_what_walks_them() {
     pool.create_snapshot::<&str>("s", &[]).unwrap();
     assert_eq!(pool.snapshots().unwrap().len(), 1);
     assert!(pool.diff("/", "/.snapshots/s").unwrap().is_empty());
-    pool.rollback("s", daxcow::RollbackOptions::default()).unwrap();
+    pool.rollback("s", RollbackOptions::default()).unwrap();
     pool.create_dir_all(deep(1200)).unwrap();
     let kind = |result: daxcow::Result<()>| result.unwrap_err().kind();
     assert_eq!(kind(pool.create_snapshot::<&str>("t", &[]).map(drop)), ErrorKind::TooLarge);
@@ -167,4 +167,31 @@ fn a_commit_that_meets_a_damaged_count_keeps_its_blocks() {
     file.read_exact_at(&mut bytes, 0).unwrap();
     assert_eq!(bytes[0], if committed.is_ok() { 2 } else { 1 });
     assert!(bytes.iter().all(|byte| *byte == bytes[0]));
+}
+
+#[test]
+fn a_batch_of_a_file_that_a_rollback_replaced_is_stale() {
+    let (_dir, pool) = pool_of(64 << 20);
+    let file = pool.open_file("a", &rw()).unwrap();
+    file.write_at(&[1; 100], 0).unwrap();
+    pool.create_snapshot("s", &["a"]).unwrap();
+    let mut batch = file.batch().unwrap();
+    batch.write_at(&[2; 100], 0).unwrap();
+    pool.rollback("s", RollbackOptions { force: true }).unwrap();
+    assert_eq!(batch.commit().unwrap_err().kind(), ErrorKind::Stale);
+    assert_eq!(pool.commit_batches(&mut [&mut batch], None).unwrap_err().kind(), ErrorKind::Stale);
+    drop((batch, file));
+    let report = pool.check().unwrap();
+    assert!(report.is_clean() && report.leaked_blocks == 0, "{report:?}");
+}
+
+#[test]
+fn a_write_that_finds_the_pool_full_keeps_no_blocks_beyond_the_end() {
+    let (_dir, pool) = pool_of(16 << 20);
+    let file = pool.open_file("a", &rw()).unwrap();
+    file.write_at(&[1; 5000], 0).unwrap();
+    assert_eq!(file.write_at(&vec![2; 64 << 20], 4000).unwrap_err().kind(), ErrorKind::NoSpace);
+    assert_eq!(file.len().unwrap(), 5000);
+    assert_eq!(mapped(&file), 2);
+    file.write_at(&vec![3; 1 << 20], 5000).unwrap();
 }

@@ -7,8 +7,6 @@ use daxcow::{File, FileOptions, Pool, Result};
 
 /// Bytes of a block, the unit of sharing.
 pub(crate) const BLOCK: u64 = 4096;
-/// The same, for buffers.
-pub(crate) const BLOCK_BYTES: usize = 4096;
 const PIECE: usize = 1 << 20;
 
 /// `[DIRECTORY [SIZE-IN-MIB]]`: where the pool is made, `/dev/shm` unless said otherwise, and the size of the data in bytes.
@@ -41,7 +39,7 @@ pub(crate) fn sequential(pool: &Pool, path: &str, size: u64) -> Result<File> {
 pub(crate) fn scatter(pool: &Pool, file: &File, size: u64, writes: u64, random: &mut Random) -> Result<()> {
     pool.create_snapshot("scatter", &["/"])?;
     for _ in 0..writes {
-        file.write_at(&[0x5a; BLOCK_BYTES], random.block(size))?;
+        file.write_at(&[0x5a; daxcow::units::BLOCK_BYTES], random.block(size))?;
     }
     pool.delete_snapshot("scatter")
 }

@@ -104,7 +104,7 @@ fn zero_edge(store: &Store, inode: &Inode, start: u64, end: u64) -> Result<()> {
     }
 }
 
-fn punch_blocks(store: &Store, inode: &Inode, first: u64, end: u64) -> Result<()> {
+pub(super) fn punch_blocks(store: &Store, inode: &Inode, first: u64, end: u64) -> Result<()> {
     let tree = Tree::of(&store.space, inode.place)?;
     let end = end.min(tree.span());
     if first >= end || tree.next_mapped(&store.space, FileBlock(first), FileBlock(end))?.is_none() {

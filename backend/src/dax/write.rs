@@ -16,7 +16,7 @@ use crate::inode::Inode;
 use crate::iomap::{Action, Iomap, Write};
 use crate::journal::Store;
 use crate::pmem::{Flushed, Region};
-use crate::units::{BLOCK_SIZE, BlockNumber, FileBlock};
+use crate::units::{BLOCK_SIZE, BlockNumber, FileBlock, blocks_for};
 
 /// What a write stores.
 #[derive(Clone, Copy)]
@@ -52,7 +52,7 @@ pub(crate) enum SizeChange {
 
 /// Writes all of `from` at `offset`, growing the file as needed; what lies between the old end and `offset` reads as
 /// zeros. On line media the bytes are durable at return. Crash: any subset of the blocks may have been written, each whole
-/// where it was copied or allocated.
+/// where it was copied or allocated. A write that fails keeps what it wrote up to the old end and nothing beyond.
 pub(crate) fn write(
     store: &Store,
     inode: &Inode,
@@ -71,7 +71,13 @@ pub(crate) fn write(
     if offset > old_size {
         super::range::zero_beyond_end(store, inode, old_size, offset)?;
     }
-    store_range(store, inode, offset, from)?;
+    if let Err(error) = store_range(store, inode, offset, from) {
+        let beyond = FileBlock::of(offset).0.max(blocks_for(old_size));
+        if let Err(kept) = super::range::punch_blocks(store, inode, beyond, blocks_for(end)) {
+            tracing::error!(error = %kept, "a failed write keeps blocks beyond the end of the file");
+        }
+        return Err(error);
+    }
     if end > old_size {
         grow_to(store, inode, end, size)?;
     }

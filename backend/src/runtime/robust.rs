@@ -39,6 +39,8 @@ impl Runtime {
 
     /// As [`Runtime::lock`], giving up with Busy after `patience`.
     pub(crate) fn lock_within(&self, at: PoolOffset, patience: Duration) -> Result<Held<'_>> {
+        // What a lost member took it would never let go.
+        self.check_lost()?;
         if self.region.cas_u32(at, 0, self.member.word())?.is_err() {
             self.lock_contended(at, patience)?;
         }

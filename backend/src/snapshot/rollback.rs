@@ -32,13 +32,16 @@ pub struct RollbackOptions {
     pub force: bool,
 }
 
+/// A file that is open, and which of its inode's lives is meant.
+type OpenFile = (Inode, u32);
+
 /// One path of the snapshot on its way back.
 struct Return {
     names: Vec<Vec<u8>>,
     parent: Option<Directory>,
     old: Option<Dirent>,
     /// What is open of it.
-    open: Vec<Inode>,
+    open: Vec<OpenFile>,
     built: Built,
 }
 
@@ -129,7 +132,7 @@ fn find_all_open(
     namespace: &Namespace<'_>,
     scope: &[(Vec<Vec<u8>>, &Source)],
     options: RollbackOptions,
-) -> Result<Vec<Vec<Inode>>> {
+) -> Result<Vec<Vec<OpenFile>>> {
     let find = |names: &[Vec<u8>]| {
         let mut open = Vec::new();
         match namespace.resolve(&joined(names)) {
@@ -182,7 +185,7 @@ fn prepare(
     namespace: &Namespace<'_>,
     names: &[Vec<u8>],
     source: &Source,
-    open: Vec<Inode>,
+    open: Vec<OpenFile>,
     made: &mut Vec<PathBuf>,
 ) -> Result<Return> {
     let (parent, old) = match names.split_last() {
@@ -201,7 +204,7 @@ fn prepare(
 struct OpenFiles<'a> {
     store: &'a Store,
     force: bool,
-    found: &'a mut Vec<Inode>,
+    found: &'a mut Vec<OpenFile>,
 }
 
 impl OpenFiles<'_> {
@@ -230,7 +233,7 @@ impl OpenFiles<'_> {
                 format!("{} have it open; a forced rollback makes their handles stale", holders.join(", "));
             return Err(Error::new(ErrorKind::Busy, message).at(path));
         }
-        self.found.push(inode);
+        self.found.push((inode, inode.kind(store)?.generation));
         Ok(())
     }
 }
@@ -311,8 +314,11 @@ fn snapshots_entry(store: &Store, root: &Directory) -> Result<Dirent> {
 /// Reclaims what a path named before, and makes the handles of what is open of it stale.
 fn clear_away(store: &Store, done: &Return) -> Result<()> {
     reclaim_old(store, done)?;
-    for inode in &done.open {
-        if inode.links(store)? == 0 {
+    for (inode, generation) in &done.open {
+        let _mark = store.runtime.enter()?;
+        let _held = inode.lock(store)?;
+        // Closed meanwhile, it may be another file already.
+        if inode.expect(store, Kind::File, *generation).is_ok() && inode.links(store)? == 0 {
             inode.set_replaced(store, true)?;
         }
     }

@@ -130,6 +130,8 @@ fn a_transaction_that_fails_half_way_is_completed_before_its_locks_fall() {
         host.set_len(32 * MIB).unwrap();
     }
     assert_eq!(store.runtime.enter().err().unwrap().kind(), ErrorKind::ReadOnly);
+    assert_eq!(store.runtime.cut().err().unwrap().kind(), ErrorKind::ReadOnly);
+    drop(other.store.runtime.enter().unwrap());
     let lock = inode.field(crate::format::inode::at::LOCK);
     let waited = other.store.runtime.lock_within(lock, Duration::from_millis(50));
     assert_eq!(waited.err().unwrap().kind(), ErrorKind::Busy);
