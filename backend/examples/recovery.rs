@@ -16,7 +16,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::{BLOCK, CONTENT, Random, timed};
+use common::{BLOCK, BLOCK_BYTES, Random, timed};
 use daxcow::{CreateOptions, FileOptions, OpenOptions, Pool};
 
 const SCATTERED_WRITES_PER_GIB: u64 = 20_000;
@@ -95,7 +95,7 @@ fn write_for_ever(path: &Path) -> Result<(), Box<dyn Error>> {
     let mut random = Random(u64::from(std::process::id()));
     loop {
         for _ in 0..100 {
-            file.write_at(&CONTENT, random.block(size))?;
+            file.write_at(&[0x3c; BLOCK_BYTES], random.block(size))?;
         }
         drop(pool.open_file("/temporary", &FileOptions::new().write(true).create(true))?);
         pool.remove_file("/temporary")?;

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use common::{BLOCK, CONTENT, Random, timed};
+use common::{BLOCK, BLOCK_BYTES, Random, timed};
 use daxcow::{CreateOptions, File, Pool};
 
 const SCATTERED_WRITES: u64 = 20_000;
@@ -82,7 +82,7 @@ fn written(pool: &Pool, file: &File, size: u64, random: &mut Random) -> daxcow::
         made.push(time);
         for write in 0..=LATER_WRITES {
             let offset = random.block(size);
-            let (done, time) = timed(|| file.write_at(&CONTENT, offset));
+            let (done, time) = timed(|| file.write_at(&[0x3c; BLOCK_BYTES], offset));
             done?;
             if write == 0 { first.push(time) } else { later.push(time) }
         }

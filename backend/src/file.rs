@@ -96,6 +96,13 @@ impl File {
         File { pool, open, handle: HandleId::new(), options, pinned: Mutex::new(Weak::new()) }
     }
 
+    /// Another handle of the same file, with the same access; also of a file without a name. It has locks of its own.
+    #[must_use]
+    pub fn another_handle(&self) -> File {
+        self.core().open.share(&self.open);
+        File::new(self.pool.clone(), self.open.clone(), self.options)
+    }
+
     fn core(&self) -> &Arc<Core> {
         self.pool.core()
     }
@@ -123,14 +130,19 @@ impl File {
     }
 
     fn not_replaced(&self) -> Result<()> {
-        if !self.target().is_replaced(&self.core().store)? {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::Stale, "a rollback has put another file in the place of this one"))
+        refuse_replaced(&self.pool, &self.open)
     }
 
-    /// Runs `change` as one marked operation under the file's lock.
+    /// Runs `change`, which is durable at return, as one marked operation under the file's lock.
     fn change<T>(&self, change: impl FnOnce(&Inode) -> Result<T>) -> Result<T> {
+        self.change_lazily(|inode| {
+            inode.settle_size(&self.core().store)?;
+            change(inode)
+        })
+    }
+
+    /// As [`File::change`], but what was appended before may stay not durable.
+    fn change_lazily<T>(&self, change: impl FnOnce(&Inode) -> Result<T>) -> Result<T> {
         self.writable()?;
         let store = &self.core().store;
         let done = {
@@ -186,7 +198,7 @@ impl File {
     /// # Errors
     /// As [`File::write_at`].
     pub fn append(&self, from: &[u8]) -> Result<u64> {
-        self.change(|inode| {
+        self.change_lazily(|inode| {
             let store = &self.core().store;
             let end = inode.size(store)?;
             dax::write::write(store, inode, end, Source::Bytes(from), SizeChange::Lazy)?;
@@ -365,6 +377,7 @@ impl File {
             held.push(inode.lock(store)?);
         }
         check_no_batch(store, mine)?;
+        mine.settle_size(store)?;
         change(mine, theirs)
     }
 
@@ -375,9 +388,12 @@ impl File {
     pub fn batch(&self) -> Result<Batch> {
         self.writable()?;
         let store = &self.core().store;
-        let _mark = store.runtime.enter()?;
-        let _held = self.target().lock(store)?;
-        let side = Side::open(store, self.target())?;
+        let side = {
+            let _mark = store.runtime.enter()?;
+            let _held = self.target().lock(store)?;
+            Side::open(store, self.target())?
+        };
+        // Not under the lock: who opens a file locks it with the table of open inodes locked.
         self.core().open.share(&self.open);
         Ok(Batch { pool: self.pool.clone(), open: self.open.clone(), side: Some(side) })
     }
@@ -449,6 +465,14 @@ impl Drop for File {
     }
 }
 
+/// Stale where a forced rollback has put another file in the place of this one.
+fn refuse_replaced(pool: &Pool, open: &OpenInode) -> Result<()> {
+    if !open.inode.is_replaced(&pool.core().store)? {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Stale, "a rollback has put another file in the place of this one"))
+}
+
 /// Any number of writes and truncates of one file, visible and durable together at [`Batch::commit`] or not at all.
 /// Dropping it discards what was not committed. Owned by whoever holds it: it may move between threads.
 pub struct Batch {
@@ -459,6 +483,7 @@ pub struct Batch {
 
 impl Batch {
     fn side(&mut self) -> Result<&mut Side> {
+        refuse_replaced(&self.pool, &self.open)?;
         self.side.as_mut().ok_or_else(|| Error::new(ErrorKind::Stale, "the batch is closed"))
     }
 
@@ -517,7 +542,7 @@ impl Batch {
     /// Forgets everything since the last commit.
     pub fn discard(&mut self) {
         let pool = self.pool.clone();
-        let discarded = self.side().and_then(|side| side.discard(&pool.core().store));
+        let discarded = self.side.as_mut().map_or(Ok(()), |side| side.discard(&pool.core().store));
         if let Err(error) = discarded {
             tracing::error!(%error, "a batch could not be discarded");
         }

@@ -190,7 +190,7 @@ impl Pool {
     /// # Errors
     /// `Io`; from then on the pool is read-only.
     pub fn sync(&self) -> Result<()> {
-        self.core().store.space.settle()
+        mount::sync::sync(self.core())
     }
 
     /// Looks for contradictions in the whole pool while nothing changes in it, and repairs nothing.
@@ -425,5 +425,28 @@ impl Pool {
                 })
             }),
         }
+    }
+}
+
+#[cfg(feature = "sim")]
+impl Pool {
+    /// Begins to record what this member does to the medium.
+    ///
+    /// # Errors
+    /// `Busy` if it is being recorded already; `MediaError`.
+    pub fn record(&self) -> Result<()> {
+        self.core().store.runtime.region.record()
+    }
+
+    /// Events recorded so far; 0 if nothing is being recorded.
+    #[must_use]
+    pub fn recorded_events(&self) -> usize {
+        self.core().store.runtime.region.recorded_events()
+    }
+
+    /// Ends the recording and hands it out; nothing if there is none.
+    #[must_use]
+    pub fn stop_recording(&self) -> Option<crate::sim::Recording> {
+        self.core().store.runtime.region.stop_recording()
     }
 }

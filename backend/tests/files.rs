@@ -193,3 +193,20 @@ fn what_is_written_piece_by_piece_lies_together() {
         assert!(extents <= most, "{name} pieces: {extents} extents of a file of 16 MiB");
     }
 }
+
+#[test]
+fn a_rollback_that_is_refused_changes_no_name() {
+    let (_dir, pool) = pool();
+    pool.create_dir_all("way/to").unwrap();
+    pool.open_file("way/to/a", &rw()).unwrap();
+    pool.open_file("b", &rw()).unwrap();
+    pool.create_snapshot("s", &["/way/to/a", "/b"]).unwrap();
+    pool.remove_dir_all("way").unwrap();
+    let open = pool.open_file("b", &rw()).unwrap();
+    assert_eq!(pool.rollback("s", RollbackOptions::default()).unwrap_err().kind(), ErrorKind::Busy);
+    assert!(!pool.exists("way").unwrap());
+    drop(open);
+    pool.rollback("s", RollbackOptions::default()).unwrap();
+    assert!(pool.exists("way/to/a").unwrap());
+    assert!(pool.check().unwrap().is_clean());
+}

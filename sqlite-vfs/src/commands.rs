@@ -4,12 +4,12 @@
 use crate::ffi::connection::Connection;
 use crate::main_db::{Content, MainDb};
 use crate::pools::{self, OpenPool};
-use crate::private_clone::private_path;
+use crate::private_clone::{PRIVATE_PREFIX, private_path};
 use crate::rollback::rollback;
 use daxcow::{ErrorKind, SnapshotInfo};
 use std::ffi::CStr;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// An SQL function of one text argument that returns text; an error is a sentence for people.
 pub(crate) struct Command {
@@ -102,6 +102,7 @@ fn clone(connection: Connection<'_>, to: &str) -> Result<String, String> {
             clone_files(&main.pool, &files(main)?, Path::new(""), &main.path, &target)?;
         } else {
             // The snapshot makes it one instant for the database and its WAL.
+            sweep(&main.pool)?;
             let name = private_path().display().to_string();
             let taken = take_snapshot(main, &name)?;
             let inside = snapshot_root(&taken.name);
@@ -111,6 +112,26 @@ fn clone(connection: Connection<'_>, to: &str) -> Result<String, String> {
         }
         Ok(String::from_utf8_lossy(&main.pool.full_name(&target)).into_owned())
     })
+}
+
+/// Removes what processes that were killed while they cloned have left.
+fn sweep(pool: &OpenPool) -> Result<(), String> {
+    /// No clone takes as long.
+    const AGE: Duration = Duration::from_secs(600);
+    for snapshot in pool.pool.snapshots().map_err(message)? {
+        if is_private(&snapshot) && snapshot.created.elapsed().is_ok_and(|age| age > AGE) {
+            match pool.pool.delete_snapshot(&snapshot.name) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(message(error)),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a snapshot was made for the length of a clone.
+fn is_private(snapshot: &SnapshotInfo) -> bool {
+    snapshot.name.starts_with(PRIVATE_PREFIX)
 }
 
 /// Clones `files`, which lie below `inside`, from the database `from` to `target`: the database last, so that nobody opens
@@ -178,7 +199,11 @@ pub(crate) struct SnapshotRow {
 pub(crate) fn list_snapshots(connection: Connection<'_>) -> Result<Vec<SnapshotRow>, String> {
     on_main(connection, |main| {
         let snapshots = main.pool.pool.snapshots().map_err(message)?;
-        snapshots.into_iter().map(|snapshot| row(main, snapshot)).collect()
+        snapshots
+            .into_iter()
+            .filter(|snapshot| !is_private(snapshot))
+            .map(|snapshot| row(main, snapshot))
+            .collect()
     })
 }
 

@@ -4,7 +4,7 @@ use crate::commands;
 use crate::error::{OrCode, Outcome};
 use crate::ffi::code;
 use crate::file::{Answer, Control};
-use crate::main_db::MainDb;
+use crate::main_db::{Content, MainDb};
 use std::ffi::c_int;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::Path;
@@ -48,7 +48,10 @@ pub(crate) fn answer(main: &mut MainDb, control: Control<'_>) -> Outcome<Answer>
         Control::LastErrno(errno) => *errno = main.settings.last_errno,
         Control::PersistWal(bit) => ask_or_set(bit, &mut main.settings.persist_wal),
         Control::PowersafeOverwrite(bit) => ask_or_set(bit, &mut main.settings.powersafe),
-        Control::HasMoved(moved) => *moved = c_int::from(main.file.is_stale().or_code(code::IOERR)?),
+        Control::HasMoved(moved) => {
+            let moved_away = main.content != Content::Private && main.file.is_stale().or_code(code::IOERR)?;
+            *moved = c_int::from(moved_away);
+        }
         Control::ExternalReader(reader) => {
             *reader = c_int::from(main.wal_index.has_external_reader(&main.file)?);
         }

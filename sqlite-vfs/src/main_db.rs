@@ -39,6 +39,8 @@ pub(crate) enum Content {
     FrozenWithWal,
     /// It cannot change, and the file is all there is.
     Frozen,
+    /// It may change, and nobody else knows it: a private copy that is being recovered.
+    Private,
 }
 
 /// An open main database.
@@ -116,8 +118,8 @@ impl MainDb {
         // Playing back a journal that came from elsewhere: with synchronous=OFF there is neither an xSync nor a
         // COMMIT_PHASETWO before SQLite removes that journal.
         if !self.locks.holds_reserved() && self.is_staged() {
-            let journal = self.journal_path();
-            if self.pool.pool.exists(journal).or_code(code::IOERR_ACCESS)? {
+            let is_private = self.content == Content::Private;
+            if is_private || self.pool.pool.exists(self.journal_path()).or_code(code::IOERR_ACCESS)? {
                 return self.staging.publish();
             }
         }

@@ -3,13 +3,16 @@
 
 use crate::error::{OrCode, Outcome, dropping_failure};
 use crate::ffi::code;
-use crate::{pools, super_journal, super_journal_file};
+use crate::{pools, private_clone, super_journal, super_journal_file};
 use daxcow::{ErrorKind, FileKind};
 use std::os::unix::ffi::OsStrExt;
 
 /// xAccess: whether `name` exists; as the unix VFS has it, an empty file does not `only_content`. With `writable` also
 /// whether it may be written.
 pub(crate) fn access(name: &[u8], only_content: bool, writable: bool) -> Outcome<Option<bool>> {
+    if let Some(found) = private_clone::access(name, only_content) {
+        return found.or_code(code::IOERR_ACCESS).map(Some);
+    }
     let found = pools::with_name(name, |pool, inner| {
         if !pool.pool.exists(inner)? {
             return Ok(false);
@@ -32,6 +35,9 @@ pub(crate) fn access(name: &[u8], only_content: bool, writable: bool) -> Outcome
 /// xDelete; `false` if the host must do it. Removing a super-journal publishes the transaction that it is for. Removing a
 /// rollback journal or super-journal that exists in memory only does nothing.
 pub(crate) fn delete(name: &[u8]) -> Outcome<bool> {
+    if let Some(existed) = private_clone::delete(name) {
+        return if existed { Ok(true) } else { Err(code::IOERR_DELETE_NOENT.into()) };
+    }
     let found = pools::with_name(name, |pool, inner| {
         let is_real = pool.pool.exists(inner)?;
         let published = super_journal::publish(name, is_real.then_some((pool, inner)))?;

@@ -6,7 +6,7 @@ use crate::journal::PrivateJournal;
 use crate::main_db::{Content, MainDb};
 use crate::plain_file::PlainFile;
 use crate::pools::{self, PoolRef};
-use crate::private_clone::PrivateClone;
+use crate::private_clone::{self, PrivateClone};
 use crate::super_journal_file::SuperJournalFile;
 use daxcow::{ErrorKind, File, FileOptions};
 use std::ffi::c_int;
@@ -47,6 +47,14 @@ pub(crate) fn open(request: &OpenRequest<'_>) -> Outcome<Option<OpenAnswer>> {
             pools::with_name(request.name, |pool, _| Ok(PoolRef::clone(pool))).or_code(code::CANTOPEN)?;
         let file = pool.map(|pool| Opened::Journal(PrivateJournal::new(pool)));
         return Ok(file.map(|file| OpenAnswer { file, flags }));
+    }
+    if let Some(private) = private_clone::open(request.name, flags & flag::CREATE != 0) {
+        let (pool, file) = private.map_err(cannot_open)?;
+        let file = match flags & flag::MAIN_DB != 0 {
+            true => Opened::Main(Box::new(MainDb::new(pool, PathBuf::new(), file, Content::Private, true))),
+            false => Opened::Plain(PlainFile::new(pool, file)),
+        };
+        return Ok(Some(OpenAnswer { file, flags }));
     }
     let Some(place) = pools::resolve(request.name).or_code(code::CANTOPEN)? else { return Ok(None) };
     let pool = pools::open(&place.pool).or_code(code::CANTOPEN)?;

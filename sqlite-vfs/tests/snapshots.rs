@@ -206,6 +206,30 @@ fn rollback_refuses_what_it_would_break() {
 }
 
 #[test]
+fn rollbacks_and_clones_leave_no_file_behind() {
+    for mode in MODES {
+        let fixture = Fixture::new();
+        let connection = filled(&fixture, mode);
+        run(&connection, "SELECT daxcow_snapshot('first')");
+        let files = || (fixture.names(), fixture.pool.usage().expect("the pool answers").inodes_used);
+        let before = files();
+        for _ in 0..3 {
+            run(
+                &connection,
+                "UPDATE t SET v = 0; SELECT daxcow_rollback('first'); SELECT daxcow_clone('branch.db');",
+            );
+            assert_eq!(number(&fixture.connect("branch.db"), "SELECT sum(v) FROM t"), 6, "{mode}");
+            for (name, needed) in [("branch.db", true), ("branch.db-wal", false)] {
+                if needed || fixture.pool.exists(name).expect("it answers") {
+                    fixture.pool.remove_file(name).expect("it is removed");
+                }
+            }
+        }
+        assert_eq!(files(), before, "{mode}");
+    }
+}
+
+#[test]
 fn the_functions_say_so_outside_of_a_pool() {
     let fixture = Fixture::new();
     let host = Connection::open(fixture.host("host.db")).expect("opens");

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use daxcow::{CreateOptions, FileOptions, Pool};
+use daxcow::CreateOptions;
 
+use crate::fixture::warm_up;
 use crate::generate::{Generator, Limits};
 use crate::op::Op;
 use crate::place::Place;
@@ -110,15 +111,6 @@ fn perform(
         step += 1;
     }
     finish(&mut session, at_start)
-}
-
-/// Makes the tables that a pool keeps once it has had a file, a directory and a snapshot.
-fn warm_up(pool: &Pool) -> daxcow::Result<()> {
-    pool.create_dir("/d")?;
-    pool.open_file("/d/f", &FileOptions::new().write(true).create(true))?.write_at(b"x", 0)?;
-    pool.create_snapshot::<&str>("s", &[])?;
-    pool.remove_dir_all("/d")?;
-    pool.delete_snapshot("s")
 }
 
 /// The checks at the end of a run: all is as modelled, clean, and after removing everything the space is back

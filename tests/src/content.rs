@@ -116,6 +116,13 @@ impl Content {
         self.len = len;
     }
 
+    /// Leaves open whether the block that the end of the file cuts holds zeros or is a hole.
+    pub fn blur_end(&mut self) {
+        if !self.len.is_multiple_of(BLOCK_SIZE) && !self.blocks.contains_key(&(self.len / BLOCK_SIZE)) {
+            self.vague.insert(self.len / BLOCK_SIZE);
+        }
+    }
+
     /// The bytes of the range become zeros; whether blocks stay is left open. The length stays.
     pub fn zero(&mut self, offset: u64, len: u64) {
         self.erase(offset, len.min(self.len.saturating_sub(offset)), true);

@@ -65,8 +65,9 @@ pub fn die_at(
             .map_err(|what| format!("seen by the survivor: {what}"))?;
         pool.close().map_err(|error| format!("closing: {error:?}"))?;
     }
-    aftermath::judge(&open()?, ops, &states, complete, Promise::AtReturn)
-        .map_err(|what| format!("opened anew: {what}"))?;
+    let pool = open()?;
+    let judged = aftermath::judge(&pool, ops, &states, complete, Promise::AtReturn);
+    judged.and_then(|()| aftermath::judge_leaks(&pool)).map_err(|what| format!("opened anew: {what}"))?;
     Ok(steps)
 }
 

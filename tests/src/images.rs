@@ -72,6 +72,8 @@ struct Performed {
     ends: Vec<usize>,
     /// The state before the first and after each.
     states: Vec<Model>,
+    /// Bytes in the pool's file at the end. It grows, durably, before anything says so.
+    file_bytes: u64,
 }
 
 /// Performs `before` and then, recorded, `ops`; crashes at every fence and judges the images.
@@ -117,8 +119,8 @@ pub fn find_faults(
             events.filter(|entry| !forgotten(&entry.event, entry.site)).count()
         };
         let ends = performed.ends.iter().map(kept).collect();
-        let faulty =
-            Performed { ends, recording, ops: performed.ops.clone(), states: performed.states.clone() };
+        let (ops, states) = (performed.ops.clone(), performed.states.clone());
+        let faulty = Performed { ends, recording, ops, states, file_bytes: performed.file_bytes };
         let outcome = judge_recording(&faulty, effort, rng, tally);
         let name = match fault {
             Fault::SkipFlush(line) => format!("flush at {line}"),
@@ -145,7 +147,8 @@ fn perform(place: &Place, before: &[Op], ops: &[Op]) -> Result<Performed, String
         states.push(session.model.clone());
     }
     let recording = pool.stop_recording().ok_or("the recording is gone")?;
-    Ok(Performed { recording, ops: ops.to_vec(), ends, states })
+    let file_bytes = std::fs::metadata(place.pool()).map_err(|error| error.to_string())?.len();
+    Ok(Performed { recording, ops: ops.to_vec(), ends, states, file_bytes })
 }
 
 fn judge_recording(
@@ -162,7 +165,7 @@ fn judge_recording(
         for choice in choices(replay.undecided(), effort, rng) {
             let image = take(&replay, &choice);
             tally.images += 1;
-            write_image(&place.pool(), &image).map_err(|error| error.to_string())?;
+            write_image(&place.pool(), &image, performed.file_bytes).map_err(|error| error.to_string())?;
             judge_image(&place.pool(), performed, point, effort.promise()).map_err(|what| {
                 let op = performed.ends.iter().filter(|&&end| end <= point).count();
                 format!(
@@ -247,10 +250,10 @@ fn take(replay: &Replay<'_>, choice: &Choice) -> Vec<u8> {
 }
 
 /// Writes an image sparsely, over the one before.
-fn write_image(path: &Path, image: &[u8]) -> std::io::Result<()> {
+fn write_image(path: &Path, image: &[u8], file_bytes: u64) -> std::io::Result<()> {
     let block = usize::try_from(BLOCK_SIZE).unwrap_or(4096);
     let host = HostFile::options().read(true).write(true).create(true).truncate(true).open(path)?;
-    host.set_len(u64::try_from(image.len()).unwrap_or(u64::MAX))?;
+    host.set_len(file_bytes)?;
     let mut at = 0;
     for bytes in image.chunks(block) {
         if bytes.iter().any(|&byte| byte != 0) {
@@ -265,5 +268,6 @@ fn write_image(path: &Path, image: &[u8]) -> std::io::Result<()> {
 fn judge_image(path: &Path, performed: &Performed, point: usize, promise: Promise) -> Result<(), String> {
     let pool = Pool::open(path, &OpenOptions::new()).map_err(|error| format!("opening: {error:?}"))?;
     let complete = performed.ends.iter().filter(|&&end| end <= point).count();
-    aftermath::judge(&pool, &performed.ops, &performed.states, complete, promise)
+    aftermath::judge(&pool, &performed.ops, &performed.states, complete, promise)?;
+    aftermath::judge_leaks(&pool)
 }

@@ -42,6 +42,14 @@ const NOT_EMPTY: Refusal = Refusal(&[ErrorKind::DirectoryNotEmpty]);
 const INVALID: Refusal = Refusal(&[ErrorKind::InvalidInput]);
 const BUSY: Refusal = Refusal(&[ErrorKind::Busy]);
 const STALE: Refusal = Refusal(&[ErrorKind::Stale]);
+/// A stale batch and a name that cannot be removed: either may be named.
+const STALE_OR_NAME: Refusal = Refusal(&[
+    ErrorKind::Stale,
+    ErrorKind::NotFound,
+    ErrorKind::IsADirectory,
+    ErrorKind::NotADirectory,
+    ErrorKind::ReadOnly,
+]);
 const READ_ONLY: Refusal = Refusal(&[ErrorKind::ReadOnly]);
 const NO_WRITE_ACCESS: Refusal =
     Refusal(&[ErrorKind::ReadOnly, ErrorKind::PermissionDenied, ErrorKind::InvalidInput]);
@@ -91,8 +99,10 @@ pub struct Handle {
     pub writable: bool,
     /// Replaced by a forced rollback.
     pub stale: bool,
-    /// The open batch: what the file will hold, and whether it differs yet.
+    /// The open batch: what the file will hold.
     pub batch: Option<Content>,
+    /// Whether the batch has been written to since it was opened, committed or discarded.
+    pub dirty: bool,
 }
 
 /// The whole state.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `open POOL` | opens the pool, says `opened` or the kind of the error |
 //! | `fork POOL` | opens the pool, forks, and says what the child got from it and that the parent still works |
+//! | `join POOL` | writes a file of its own, says `ready` and waits to be killed |
 //! | `hold POOL` | takes a lock, a batch, a view and an unlinked open file, says `ready` and waits to be killed |
 //! | `truncated POOL` | makes and opens a pool, cuts its file short on the host, uses what is left, says `survived` |
 //! | `steps POOL SEQUENCE STEP` | performs a sequence and dies at one of its steps; see `steps` (feature `sim`) |
@@ -29,6 +30,7 @@ pub fn main(arguments: &[String]) -> u8 {
     match words.as_slice() {
         ["open", pool] => open(pool),
         ["fork", pool] => fork(pool),
+        ["join", pool] => join(pool),
         ["hold", pool] => hold(pool),
         ["truncated", pool] => truncated(pool),
         #[cfg(feature = "sim")]
@@ -86,6 +88,19 @@ fn fork(path: &str) {
     say(if works { "parent works" } else { "parent is broken" });
 }
 
+fn join(path: &str) {
+    let pool = open_pool(path);
+    put(&pool, &format!("/{}", std::process::id()), &bytes(1, 100));
+    say("ready");
+    wait_to_be_killed();
+}
+
+fn wait_to_be_killed() -> ! {
+    loop {
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    }
+}
+
 fn hold(path: &str) {
     let pool = open_pool(path);
     put(&pool, "/held", &bytes(1, 1 << 20));
@@ -99,9 +114,7 @@ fn hold(path: &str) {
     batch.write_at(&bytes(3, 2 << 20), 4096).expect("write");
     assert!(locked && view.is_some() && unlinked.len().is_ok());
     say("ready");
-    loop {
-        std::thread::sleep(std::time::Duration::from_secs(1));
-    }
+    wait_to_be_killed();
 }
 
 fn truncated(path: &str) {

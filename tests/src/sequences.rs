@@ -3,7 +3,7 @@
 use crate::op::{Op, OpenHow, Span};
 
 /// Bytes in the pool of a sequence.
-pub const POOL_BYTES: u64 = 8 << 20;
+pub const POOL_BYTES: u64 = 16 << 20;
 
 const HOW: OpenHow = OpenHow { write: true, create: true, create_new: false, truncate: false };
 

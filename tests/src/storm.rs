@@ -10,12 +10,16 @@ use std::time::{Duration, Instant};
 
 use daxcow::{CreateOptions, FileKind, OpenOptions, Pool};
 
+use crate::fixture;
 use crate::place::Place;
 use crate::rng::Rng;
 use crate::worker;
 
 /// How long the workers may take to end when they are told to.
 const ENDING_MAX: Duration = Duration::from_secs(60);
+
+/// What the tables of a pool may keep, in bytes, once many inodes were in use at a time.
+const TABLES_MAX: u64 = 4 << 20;
 
 /// A storm.
 #[derive(Clone, Debug)]
@@ -78,6 +82,7 @@ pub fn run(plan: &Plan, seed: u64) -> Result<Summary, String> {
     let place = plan.place.as_deref().map_or_else(Place::new, Place::within);
     let pool =
         Pool::create(place.pool(), &CreateOptions::new().size(512 << 20).sparse(true)).map_err(text)?;
+    fixture::warm_up(&pool).map_err(text)?;
     let at_start = pool.usage().map_err(text)?.free_bytes;
     worker::prepare(&pool).map_err(text)?;
     let watcher = plan.watched.then_some(pool);
@@ -110,9 +115,12 @@ pub fn run(plan: &Plan, seed: u64) -> Result<Summary, String> {
     pool.close().map_err(text)?;
     let pool = Pool::open(place.pool(), &OpenOptions::new()).map_err(text)?;
     expect_clean(&pool)?;
+    let report = pool.check().map_err(text)?;
     let at_end = pool.usage().map_err(text)?.free_bytes;
-    if at_end < at_start {
-        return Err(format!("{at_start} bytes were free before, {at_end} are after"));
+    if report.leaked_blocks > 0 || report.files > 0 || at_end + TABLES_MAX < at_start {
+        return Err(format!(
+            "{at_start} bytes were free before, {at_end} are after, of the empty pool: {report:?}"
+        ));
     }
     Ok(storm.summary)
 }

@@ -234,7 +234,7 @@ impl Worker {
                 stamp_of(|into, at| file.read_at(into, at)).map_err(|what| format!("{path}: {what}"))?;
                 file.write_at(&[0xff; 100], self.rng.below(STAMPS * STAMP_GAP)).map_err(text)?;
             }
-            if !self.rng.one_in(8) {
+            if !self.rng.one_in(100) {
                 pool.remove_dir_all(&clone).map_err(text)?;
             }
             shared_stamp(&pool, &format!("/.snapshots/{name}"))?;

@@ -3,6 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::{Duration, SystemTime};
 
 use daxcow::units::BLOCK_SIZE;
 use daxcow::{
@@ -14,6 +15,7 @@ use daxcow_tests::fixture::{
     snapshot,
 };
 use daxcow_tests::place::Place;
+use daxcow_tests::process::Running;
 use daxcow_tests::views;
 
 #[test]
@@ -70,14 +72,17 @@ fn a_pool_says_what_it_is() {
 fn members_up_to_128_share_a_pool() {
     let place = Place::new();
     let first = new_pool(&place, 64);
-    let others: Vec<Pool> = (1..128).map(|_| open_pool(place.pool())).collect();
-    for (index, pool) in others.iter().enumerate() {
-        put(pool, &format!("/{index}"), &bytes(1, 100));
-    }
-    assert_eq!(first.read_dir("/").expect("list").len(), 127);
+    let path = place.pool();
+    let join = || Running::start(Path::new(env!("CARGO_BIN_EXE_worker")), &["join", &path.to_string_lossy()]);
+    let others: Vec<Running> = (1..128).map(|_| join()).collect();
+    let patience = Duration::from_secs(60);
+    assert!(others.iter().all(|other| other.line(patience).as_deref() == Ok("ready")));
+    let listed = first.read_dir("/").expect("list");
+    assert_eq!(listed.iter().filter(|entry| entry.kind == FileKind::File).count(), 127);
     assert_eq!(first.info().expect("info").members.len(), 128);
     drop(others);
-    assert_eq!(first.info().expect("info").members.len(), 1);
+    put(&first, "/more", b"a dead member's slot is free again");
+    drop(open_pool(place.pool()));
     assert_clean(&first);
 }
 
@@ -353,7 +358,7 @@ fn replacing_contents_keeps_the_inode_and_shares_the_blocks() {
 fn metadata_tells_kind_size_links_and_times() {
     let place = Place::new();
     let pool = new_pool(&place, 64);
-    let start = std::time::SystemTime::now() - std::time::Duration::from_secs(2);
+    let start = SystemTime::now() - Duration::from_secs(2);
     put(&pool, "/file", &bytes(1, 10_000));
     pool.create_dir("/d").expect("dir");
     let found = pool.metadata("/file").expect("metadata");
@@ -361,7 +366,7 @@ fn metadata_tells_kind_size_links_and_times() {
     assert!(found.allocated_bytes >= 12_288 && found.allocated_bytes < 64 << 10, "{}", found.allocated_bytes);
     assert!(found.created >= start && found.modified >= found.created);
     assert_eq!(pool.metadata("/d").expect("metadata").kind, FileKind::Directory);
-    thread::sleep(std::time::Duration::from_millis(20));
+    thread::sleep(Duration::from_millis(20));
     file(&pool, "/file").write_at(b"x", 0).expect("write");
     assert!(pool.metadata("/file").expect("metadata").modified > found.modified);
     assert_eq!(pool.metadata("/file").expect("metadata").created, found.created);
@@ -394,9 +399,9 @@ fn files_are_opened_as_the_standard_library_opens_them() {
     let write = FileOptions::new().write(true);
     assert_eq!(kind(open("/file", &read)), ErrorKind::NotFound);
     assert_eq!(kind(open("/file", &write)), ErrorKind::NotFound);
-    open("/file", &write.clone().create(true)).expect("create").write_at(b"content", 0).expect("write");
-    assert_eq!(kind(open("/file", &write.clone().create_new(true))), ErrorKind::AlreadyExists);
-    open("/file", &write.clone().truncate(true)).expect("truncate");
+    open("/file", &write.create(true)).expect("create").write_at(b"content", 0).expect("write");
+    assert_eq!(kind(open("/file", &write.create_new(true))), ErrorKind::AlreadyExists);
+    open("/file", &write.truncate(true)).expect("truncate");
     assert_eq!(pool.metadata("/file").expect("metadata").len, 0);
     open("/new", &write.create_new(true)).expect("create new");
     pool.create_dir("/d").expect("dir");

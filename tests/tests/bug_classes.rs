@@ -7,7 +7,7 @@ use daxcow::units::BLOCK_SIZE;
 use daxcow::{ErrorKind, ExtentKind, Pool};
 use daxcow_tests::fixture::{
     assert_clean, bytes, contents, file, free, get, kind, new_pool, open_pool, put, readable, reopen,
-    roll_back, snapshot,
+    roll_back, snapshot, warm_up,
 };
 use daxcow_tests::place::Place;
 use daxcow_tests::rng::Rng;
@@ -279,8 +279,7 @@ fn rename_leaves_one_name_whatever_it_replaces() {
 #[test]
 fn blocks_are_counted_right_after_truncate_preallocate_and_a_full_pool() {
     with_pool(32, |pool| {
-        put(pool, "/warm", b"x");
-        pool.remove_file("/warm").expect("remove");
+        warm_up(pool).expect("warm up");
         let at_start = free(pool);
         let data = file(pool, "/data");
         data.allocate(0, 4 << 20, true).expect("allocate past the end");
@@ -308,7 +307,7 @@ fn blocks_are_counted_right_after_truncate_preallocate_and_a_full_pool() {
 #[test]
 fn a_hole_and_an_unwritten_block_cost_no_space_and_read_as_zeros() {
     with_pool(64, |pool| {
-        put(pool, "/warm", b"x");
+        warm_up(pool).expect("warm up");
         let before = free(pool);
         let sparse = file(pool, "/sparse");
         sparse.set_len(16 << 40).expect("16 TiB");
@@ -342,7 +341,7 @@ fn punching_gives_the_space_back() {
 #[test]
 fn space_comes_back_when_the_last_sharer_goes() {
     with_pool(128, |pool| {
-        put(pool, "/warm", b"x");
+        warm_up(pool).expect("warm up");
         let before = free(pool);
         put(pool, "/a", &bytes(1, 16 << 20));
         pool.clone_tree("/a", "/b").expect("clone");
@@ -458,7 +457,7 @@ fn a_forced_rollback_makes_old_handles_stale() {
 #[test]
 fn unlink_while_open_keeps_the_file_for_its_handles_only() {
     with_pool(64, |pool| {
-        put(pool, "/warm", b"x");
+        warm_up(pool).expect("warm up");
         let before = free(pool);
         put(pool, "/a", &bytes(1, 1 << 20));
         let open = file(pool, "/a");

@@ -6,7 +6,7 @@ use std::fs;
 use daxcow_tests::source::{FORMAT_HASH_LABEL, Source, files, format_hash, root};
 
 /// The backend's modules from the bottom up; a module uses only what stands before it. Those in one group are one layer.
-const LAYERS: [&[&str]; 16] = [
+const LAYERS: [&[&str]; 17] = [
     &["error"],
     &["units"],
     &["format"],
@@ -22,6 +22,7 @@ const LAYERS: [&[&str]; 16] = [
     &["namespace"],
     &["snapshot"],
     &["mount"],
+    &["stat", "path"],
     &["pool", "file"],
 ];
 /// The backend's modules that may contain unsafe code.
@@ -159,7 +160,8 @@ fn the_layer_rule_sees_each_way_of_naming_a_module() {
 #[test]
 fn only_the_lowest_layers_contain_assembly_and_unsafe_code() {
     let mut broken = Vec::new();
-    for source in files("backend/src", "rs") {
+    // A test may read through the pointers that a view or shared memory hands out.
+    for source in files("backend/src", "rs").into_iter().filter(|source| !source.path.contains("/tests/")) {
         let layer = layer_of(&source.path).unwrap_or_default();
         let code = source
             .text

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use daxcow::{File, FileOptions, Pool, Result};
 
-/// A block, the unit of sharing, to be written.
-pub(crate) const CONTENT: [u8; 4096] = [0x5a; 4096];
-/// Its bytes.
-pub(crate) const BLOCK: u64 = CONTENT.len() as u64;
+/// Bytes of a block, the unit of sharing.
+pub(crate) const BLOCK: u64 = 4096;
+/// The same, for buffers.
+pub(crate) const BLOCK_BYTES: usize = 4096;
 const PIECE: usize = 1 << 20;
 
 /// `[DIRECTORY [SIZE-IN-MIB]]`: where the pool is made, `/dev/shm` unless said otherwise, and the size of the data in bytes.
@@ -41,7 +41,7 @@ pub(crate) fn sequential(pool: &Pool, path: &str, size: u64) -> Result<File> {
 pub(crate) fn scatter(pool: &Pool, file: &File, size: u64, writes: u64, random: &mut Random) -> Result<()> {
     pool.create_snapshot("scatter", &["/"])?;
     for _ in 0..writes {
-        file.write_at(&CONTENT, random.block(size))?;
+        file.write_at(&[0x5a; BLOCK_BYTES], random.block(size))?;
     }
     pool.delete_snapshot("scatter")
 }

@@ -302,6 +302,11 @@ pub(crate) fn commit(
     let mut locks = Vec::with_capacity(order.len());
     for &side in &order {
         locks.push(sides[side].inode.lock(store)?);
+        if sides[side].inode.is_replaced(store)? {
+            let message = "a rollback has put another file in the place of the batch's";
+            return Err(Error::new(ErrorKind::Stale, message));
+        }
+        sides[side].inode.settle_size(store)?;
     }
     let mut all: Option<Staged> = None;
     for &side in &order {

@@ -54,14 +54,13 @@ fn range_end(offset: u64, len: u64) -> Result<u64> {
 /// Makes `[old_size, start)` read as zeros before the size passes it: what lies beyond the end of a file is undefined.
 /// Preallocated blocks stay.
 pub(super) fn zero_beyond_end(store: &Store, inode: &Inode, old_size: u64, start: u64) -> Result<()> {
-    let tree = Tree::of(&store.space, inode.place)?;
     let end = FileBlock(blocks_for(start));
     let mut from = FileBlock::of(old_size);
-    while let Some((at, found)) = tree.next_mapped(&store.space, from, end)? {
+    // The map changes with each run that is zeroed.
+    while let Some((at, found)) = Tree::of(&store.space, inode.place)?.next_mapped(&store.space, from, end)? {
         from = FileBlock(at.0 + found.blocks);
         if found.mapped.is_some_and(|mapped| !mapped.unwritten) {
-            let zero_from = at.offset().max(old_size);
-            return zero_bytes(store, inode, zero_from, start);
+            zero_bytes(store, inode, at.offset().max(old_size), from.offset().min(start))?;
         }
     }
     Ok(())
@@ -121,6 +120,12 @@ fn punch_blocks(store: &Store, inode: &Inode, first: u64, end: u64) -> Result<()
 /// is shared stays shared until it is written. With `keep_size` the size stays, otherwise it grows to the end of the range.
 pub(crate) fn allocate(store: &Store, inode: &Inode, offset: u64, len: u64, keep_size: bool) -> Result<()> {
     let end = range_end(offset, len)?;
+    let old = inode.size(store)?;
+    let grows = !keep_size && end > old;
+    if grows {
+        // Before blocks are counted: stale ones beyond the end become holes.
+        zero_beyond_end(store, inode, old, end)?;
+    }
     let mut at = FileBlock::of(offset);
     let end_block = blocks_for(end);
     let mut goal: Option<BlockNumber> = None;
@@ -154,9 +159,7 @@ pub(crate) fn allocate(store: &Store, inode: &Inode, offset: u64, len: u64, keep
         }
         at = FileBlock(at.0 + blocks);
     }
-    let old = inode.size(store)?;
-    if !keep_size && end > old {
-        zero_beyond_end(store, inode, old, end)?;
+    if grows {
         grow_to(store, inode, end, SizeChange::Durable)?;
     }
     inode.touch(store)

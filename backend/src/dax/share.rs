@@ -103,8 +103,16 @@ fn raise_range(
     let mut done = 0;
     while done < blocks {
         let start = FileBlock(target_at.0 + done);
-        let found = tree.find(&store.space, FileBlock(source_at.0 + done), blocks - done, false)?;
-        let there = into.find(&store.space, start, blocks - done, false)?;
+        let both = tree
+            .find(&store.space, FileBlock(source_at.0 + done), blocks - done, false)
+            .and_then(|found| Ok((found, into.find(&store.space, start, blocks - done, false)?)));
+        let (found, there) = match both {
+            Ok(both) => both,
+            Err(error) => {
+                undo(store, &changes)?;
+                return Err(error);
+            }
+        };
         let piece = found.blocks.min(there.blocks).min(blocks - done);
         if there.mapped == found.mapped && found.mapped.is_some() {
             // Shared from an earlier clone: one more reference would have no owner.

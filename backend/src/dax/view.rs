@@ -37,7 +37,14 @@ impl Pinned {
         let pin = match tree.root {
             Some(root) => {
                 store.space.raise(root.entry.block)?;
-                Some(store.space.pin(Reference::of_root(root))?)
+                let reference = Reference::of_root(root);
+                match store.space.pin(reference) {
+                    Ok(pin) => Some(pin),
+                    Err(error) => {
+                        store.space.lower_all(&[reference])?;
+                        return Err(error);
+                    }
+                }
             }
             None => None,
         };
@@ -53,9 +60,12 @@ impl Pinned {
 
 impl Drop for Pinned {
     fn drop(&mut self) {
-        let space = &self.core.store.space;
+        let store = &self.core.store;
         if let Some(pin) = self.pin.take() {
-            let lowered = space.unpin(pin).and_then(|reference| space.lower_all(&[reference]));
+            let lowered = store.runtime.enter().and_then(|_mark| {
+                let reference = store.space.unpin(pin)?;
+                store.space.lower_all(&[reference])
+            });
             if let Err(error) = lowered {
                 tracing::error!(%error, "a pin could not be released");
             }

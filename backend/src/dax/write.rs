@@ -88,6 +88,9 @@ fn too_large(offset: u64) -> Error {
 /// Publishes a greater size; everything below it is durable already.
 pub(super) fn grow_to(store: &Store, inode: &Inode, size: u64, how: SizeChange) -> Result<()> {
     let region = &store.runtime.region;
+    if how == SizeChange::Lazy {
+        inode.size_is_lazy(store)?;
+    }
     let ready = region.fence(Flushed::none())?;
     let stored = region.publish(inode.field(at::SIZE), inode::encode_size(size, inode.number), &ready)?;
     match how {

@@ -18,7 +18,8 @@
 //! 152  open mask    |  otherwise all zeros
 //! 184  extension    |
 //! 192  batch u32    |
-//! 196  stale u32    /
+//! 196  stale u32    |
+//! 200  lazy u32     /  the size word may not be durable
 //! ```
 
 use super::word::{self, Salt};
@@ -50,6 +51,7 @@ pub(crate) mod at {
     pub(crate) const EXTENSION: u64 = 184;
     pub(crate) const BATCH: u64 = 192;
     pub(crate) const STALE: u64 = 196;
+    pub(crate) const LAZY_SIZE: u64 = 200;
 }
 
 /// What an inode is.

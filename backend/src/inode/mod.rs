@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::inode::{self, Birth, DURABLE_BYTES, INODE_SIZE, Kind, KindWord, at, field};
 use crate::journal::Store;
+use crate::pmem::medium::Granularity;
 use crate::pmem::{Access, Durable, Flushed};
 use crate::runtime;
 use crate::runtime::robust::Held;
@@ -124,6 +125,25 @@ impl Inode {
         let region = &store.runtime.region;
         let stored = region.publish(self.field(at::SIZE), inode::encode_size(size, self.number), after)?;
         region.fence(region.flush(stored))
+    }
+
+    /// Says, before a size is stored lazily, that the size word may not be durable. On page media nothing is before a sync.
+    pub(crate) fn size_is_lazy(&self, store: &Store) -> Result<()> {
+        match store.runtime.region.granularity() {
+            Granularity::Page => Ok(()),
+            _ => store.runtime.region.store_u32(self.field(at::LAZY_SIZE), 1),
+        }
+    }
+
+    /// Makes a size durable that was stored lazily: what is durable at return must not lie beyond the end that a crash
+    /// leaves. The caller holds the lock.
+    pub(crate) fn settle_size(&self, store: &Store) -> Result<()> {
+        let region = &store.runtime.region;
+        if region.load_u32(self.field(at::LAZY_SIZE))? == 0 {
+            return Ok(());
+        }
+        region.fence(region.flush_range(self.field(at::SIZE), 8))?;
+        region.store_u32(self.field(at::LAZY_SIZE), 0)
     }
 
     /// Notes that it changed now. Durable with whatever is flushed of it next: a time may be lost, nothing else.

@@ -66,6 +66,8 @@ impl OpenInodes {
 
     /// Ends one handle. The last one of all members frees an inode without links.
     pub(crate) fn close(&self, store: &Store, shared: &OpenInode) -> Result<()> {
+        // Before the table is locked: who waits for the gate with it would hold up operations that the gate waits for.
+        let _mark = store.runtime.enter()?;
         let mut open = self.open.lock();
         let number = shared.inode.number;
         let Some((_, handles)) = open.get_mut(&number) else {
@@ -76,7 +78,6 @@ impl OpenInodes {
             return Ok(());
         }
         open.remove(&number);
-        let _mark = store.runtime.enter()?;
         let _held = shared.inode.lock(store)?;
         let (word, bit) = mask_bit(&shared.inode, store.runtime.member.slot);
         store.runtime.region.and_u64(word, !bit)?;

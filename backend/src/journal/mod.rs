@@ -48,26 +48,35 @@ impl Journal {
     }
 
     /// Stores all `records`, durably, as one: after a crash at any moment either all or none of them are there. What
-    /// `staged` covers is durable before. The caller holds the locks of everything the records name.
+    /// `staged` covers is durable before. The caller holds the locks of everything the records name. On an error nothing was
+    /// stored, unless this member is lost from then on ([`Runtime::lose`]).
     pub(crate) fn commit(&self, records: &[Record], staged: Flushed) -> Result<Durable> {
         assert!(!records.is_empty() && records.len() <= RECORDS_MAX, "{} records", records.len());
         let region = &self.runtime.region;
-        let lane = self.take();
+        let lane = self.take()?;
         let place = layout::lane(self.runtime.member.slot, lane.index);
         let (body, validity) = lane::encode(records, self.next_sequence());
         let written = region.flush(region.write(place.add(8), &body)?);
         let ready = region.fence(staged.join(written))?;
-        let valid = region.fence(region.flush(region.publish(place, validity, &ready)?))?;
-        let applied = apply(region, records, &valid)?;
-        let retired = region.publish(place, 0, &applied)?;
-        region.fence(region.flush(retired))
+        let valid = region.publish(place, validity, &ready)?;
+        let done = region.fence(region.flush(valid)).and_then(|valid| {
+            let applied = apply(region, records, &valid)?;
+            let retired = region.publish(place, 0, &applied)?;
+            region.fence(region.flush(retired))
+        });
+        if done.is_err() {
+            self.runtime.lose();
+            self.returned.notify_all();
+        }
+        done
     }
 
-    fn take(&self) -> Lane<'_> {
+    fn take(&self) -> Result<Lane<'_>> {
         let mut idle = self.idle.lock();
         loop {
+            self.runtime.check_lost()?;
             match idle.pop() {
-                Some(index) => return Lane { journal: self, index },
+                Some(index) => return Ok(Lane { journal: self, index }),
                 None => self.returned.wait(&mut idle),
             }
         }
@@ -85,6 +94,10 @@ impl Journal {
 
 impl Drop for Lane<'_> {
     fn drop(&mut self) {
+        // A lane that is valid stays so until it has been replayed.
+        if self.journal.runtime.is_lost() {
+            return;
+        }
         self.journal.idle.lock().push(self.index);
         self.journal.returned.notify_one();
     }
@@ -128,7 +141,12 @@ fn check(region: &Region, records: &[Record], lane: PoolOffset) -> Result<()> {
     for Record { place, .. } in records {
         let in_lanes = (LANES.0..RUNTIME.0).contains(&place.0);
         let in_superblock = layout::SUPERBLOCKS.iter().any(|at| (at.0..at.0 + LANE_SIZE).contains(&place.0));
-        if place.0 % 8 != 0 || in_lanes || in_superblock || place.0 + 8 > region.len() {
+        let end = place.0.saturating_add(8);
+        if end > region.len() {
+            // The dead member may have seen the pool grow before this one.
+            region.extend()?;
+        }
+        if place.0 % 8 != 0 || in_lanes || in_superblock || end > region.len() {
             return Err(Error::corrupt("lane record", lane, "an aligned word of the pool", place));
         }
     }

@@ -27,6 +27,8 @@ pub(super) fn leave(core: &Core) -> Result<()> {
     if runtime.region.check_fork().is_err() {
         return Ok(());
     }
+    // The slot stays in use, and whoever meets it replays the lane.
+    runtime.check_lost()?;
     let left = give_back(core);
     runtime.lock_file.exclusive_wait(OPENING_BYTE)?;
     if left.is_err() {

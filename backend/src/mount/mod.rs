@@ -12,6 +12,7 @@
 //! | [`rebuild`] | reference counts from a census |
 //! | [`check`], [`names`] | looking for contradictions, online |
 //! | [`grow`], [`trim`] | more space from the host, unused space back to it |
+//! | [`sync`] | everything durable |
 //! | [`usage`], [`info`] | what there is |
 //!
 //! One byte of the host file, beyond its end, is locked while somebody opens or closes; another is held by every member.
@@ -30,6 +31,7 @@ pub(crate) mod options;
 pub(crate) mod rebuild;
 pub(crate) mod recover;
 mod superblocks;
+pub(crate) mod sync;
 pub(crate) mod trim;
 pub(crate) mod usage;
 mod view;

@@ -42,6 +42,18 @@ use crate::units::InodeNumber;
 use directory::Directory;
 use edit::Edit;
 
+/// The deepest directory that what walks whole trees level by level goes into: snapshots, clones, rollbacks and diffs.
+pub(crate) const DEPTH_MAX: usize = 1000;
+
+/// Fails with [`ErrorKind::TooLarge`] for a directory `depth` levels below where a walk began, if that is too deep.
+pub(crate) fn check_depth(depth: usize) -> Result<()> {
+    if depth <= DEPTH_MAX {
+        return Ok(());
+    }
+    let message = format!("directories are nested deeper than {DEPTH_MAX} levels");
+    Err(Error::new(ErrorKind::TooLarge, message))
+}
+
 /// The name of the snapshot directory in the root directory.
 pub(crate) const SNAPSHOT_DIRECTORY_NAME: &[u8] = b".snapshots";
 

@@ -27,7 +27,7 @@ use crate::os::{fault, fork};
 use crate::units::{BLOCK_SIZE, CHUNK_SIZE, PoolOffset};
 
 /// Address space asked for, so that a pool can grow without moving.
-const RESERVE: u64 = 4 << 40;
+const RESERVE: u64 = 1 << 40;
 
 /// How to map a pool.
 #[derive(Clone, Copy, Debug)]

@@ -52,6 +52,7 @@ pub(crate) struct Cut<'a> {
 impl Runtime {
     /// Begins a mutating operation: waits while the gate is closed.
     pub(crate) fn enter(&self) -> Result<Mark<'_>> {
+        self.check_lost()?;
         let stripe = stripe();
         let place = mark(self.member.slot, stripe);
         loop {
@@ -107,6 +108,9 @@ impl Runtime {
 
 impl Drop for Mark<'_> {
     fn drop(&mut self) {
+        if self.runtime.is_lost() {
+            return;
+        }
         // As with a lock: lost only with the whole pool.
         if let Err(error) = self.runtime.region.sub_u64(mark(self.runtime.member.slot, self.stripe), 1) {
             tracing::error!(%error, "an operation's mark could not be taken back");

@@ -16,6 +16,7 @@ pub(crate) mod robust;
 pub(crate) mod sequence;
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
@@ -52,6 +53,13 @@ pub(crate) mod at {
     pub(crate) const DEATHS: PoolOffset = RUNTIME.add(216);
 }
 
+#[cold]
+fn lost() -> Error {
+    let message =
+        "a transaction of this process failed half way: the pool must be closed, and can be opened anew";
+    Error::new(ErrorKind::ReadOnly, message)
+}
+
 /// What a survivor does for a dead member before its locks fall: replay its lanes, drop what it held.
 pub(crate) type Recoverer = Box<dyn Fn(u32) -> Result<()> + Send + Sync>;
 
@@ -67,12 +75,43 @@ pub(crate) struct Runtime {
     pub(crate) epoch: u64,
     recoverer: OnceLock<Recoverer>,
     recovering: Mutex<()>,
+    /// A transaction failed between its validity word and its end.
+    lost: AtomicBool,
 }
 
 impl Runtime {
     /// Binds the pieces that opening a pool has gathered.
     pub(crate) fn new(region: Region, lock_file: LockFile, member: Member, epoch: u64) -> Runtime {
-        Runtime { region, lock_file, member, epoch, recoverer: OnceLock::new(), recovering: Mutex::new(()) }
+        Runtime {
+            region,
+            lock_file,
+            member,
+            epoch,
+            recoverer: OnceLock::new(),
+            recovering: Mutex::new(()),
+            lost: AtomicBool::new(false),
+        }
+    }
+
+    /// Ends this member's use of the pool: a transaction has failed half way, and only a replay can complete it. From now on
+    /// the member counts as dead to itself. It begins nothing, and keeps its locks, its marks and its slot, so that nobody
+    /// sees or changes what the replay will store, until it has closed the pool and another member recovers it.
+    #[cold]
+    pub(crate) fn lose(&self) {
+        tracing::error!("a transaction failed half way: this process must close the pool");
+        self.lost.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether [`Runtime::lose`] was called.
+    #[inline]
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
+    }
+
+    /// Fails once [`Runtime::lose`] was called.
+    #[inline]
+    pub(crate) fn check_lost(&self) -> Result<()> {
+        if self.is_lost() { Err(lost()) } else { Ok(()) }
     }
 
     /// Fills volatile words with zeros, visible to all members when it returns and never waited for on the medium.

@@ -63,6 +63,7 @@ impl Runtime {
         let started = Instant::now();
         let mut sleep = FIRST_SLEEP;
         loop {
+            self.check_lost()?;
             let word = self.region.load_u32(at)?;
             let holder = Member::of_word(word);
             if word == 0 || !self.is_current(holder)? {
@@ -102,6 +103,9 @@ impl Runtime {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
+        if self.runtime.is_lost() {
+            return;
+        }
         // The lock's memory is lost only together with the whole pool; there is nobody left to wake then.
         if let Err(error) = self.runtime.unlock(self.at) {
             tracing::error!(%error, "a lock could not be released");

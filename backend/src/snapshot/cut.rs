@@ -9,6 +9,7 @@ use crate::format::inode::{Kind, SNAPSHOT_DIRECTORY, at};
 use crate::inode::table::Table;
 use crate::inode::{Core, Inode};
 use crate::journal::Store;
+use crate::namespace::check_depth;
 use crate::namespace::directory::{self, Directory, Lock};
 use crate::namespace::path::components;
 use crate::space::Reference;
@@ -46,7 +47,7 @@ impl Cut {
         let names = components(path)?;
         Cut::take(core, |finder| {
             let (inode, kind) = finder.resolve(&names).map_err(|error| error.at(path))?;
-            finder.source(inode, kind, 0)
+            finder.source(inode, kind, 0, 0)
         })
     }
 
@@ -55,7 +56,7 @@ impl Cut {
         Cut::take(core, |finder| {
             let root = Directory::root(&core.store)?.inode;
             if scope.is_empty() {
-                return finder.source(root, Kind::Directory, ATTRIBUTE_SCOPE);
+                return finder.source(root, Kind::Directory, ATTRIBUTE_SCOPE, 0);
             }
             let mut top = Source { inode: root, attribute: ATTRIBUTE_WAY, what: What::Directory(vec![]) };
             for names in scope {
@@ -114,6 +115,7 @@ impl Finder<'_> {
     /// Adds one path of a scope below `top`, with the directories on its way.
     fn add(&mut self, top: &mut Source, names: &[Vec<u8>]) -> Result<()> {
         let mut at = top;
+        check_depth(names.len())?;
         for (depth, name) in names.iter().enumerate() {
             let directory = self.directory(at.inode)?;
             let What::Directory(children) = &mut at.what else {
@@ -124,7 +126,7 @@ impl Finder<'_> {
                 None => {
                     let (found, kind) = self.child(&directory, name)?;
                     let source = if depth + 1 == names.len() {
-                        self.source(found.inode, kind, ATTRIBUTE_SCOPE)?
+                        self.source(found.inode, kind, ATTRIBUTE_SCOPE, depth + 1)?
                     } else if kind == Kind::Directory {
                         Source { inode: found.inode, attribute: ATTRIBUTE_WAY, what: What::Directory(vec![]) }
                     } else {
@@ -142,18 +144,19 @@ impl Finder<'_> {
         Ok(())
     }
 
-    /// An inode and everything below it. Directories are walked with a stack of their own size in the heap.
-    fn source(&mut self, inode: Inode, kind: Kind, attribute: u64) -> Result<Source> {
+    /// An inode, `depth` levels below the top, and everything below it.
+    fn source(&mut self, inode: Inode, kind: Kind, attribute: u64, depth: usize) -> Result<Source> {
         if kind == Kind::File {
             return self.file(inode, attribute);
         }
+        check_depth(depth)?;
         let mut children = Vec::new();
         for entry in directory::list(self.store, &self.directory(inode)?, Lock::Held)? {
             if entry.inode == SNAPSHOT_DIRECTORY {
                 continue;
             }
             let below = Table::get(self.store, entry.inode)?;
-            children.push((entry.name, self.source(below, entry.kind, 0)?));
+            children.push((entry.name, self.source(below, entry.kind, 0, depth + 1)?));
         }
         Ok(Source { inode, attribute, what: What::Directory(children) })
     }

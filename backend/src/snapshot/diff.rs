@@ -18,6 +18,7 @@ use crate::format::inode::{Kind, SNAPSHOT_DIRECTORY};
 use crate::inode::table::Table;
 use crate::inode::{Core, Inode};
 use crate::journal::Store;
+use crate::namespace::check_depth;
 use crate::namespace::directory::{self, Directory, Lock};
 use crate::namespace::resolve::resolve;
 use crate::units::{BLOCK_SIZE, FileBlock, PoolOffset, blocks_for};
@@ -54,7 +55,7 @@ pub(crate) fn diff(core: &Core, from: &Path, to: &Path) -> Result<Vec<DiffEntry>
     let mut entries = Vec::new();
     let a = Side { inode: a.inode, generation: a.generation, kind: a.kind };
     let b = Side { inode: b.inode, generation: b.generation, kind: b.kind };
-    compare(store, &a, &b, Path::new(""), &mut entries)?;
+    Walk { store, entries: &mut entries }.compare(&a, &b, Path::new(""), 0)?;
     entries.sort_by(|one, other| one.path.cmp(&other.path));
     Ok(entries)
 }
@@ -80,65 +81,70 @@ impl Side {
     }
 }
 
-fn compare(store: &Store, a: &Side, b: &Side, path: &Path, entries: &mut Vec<DiffEntry>) -> Result<()> {
-    if a.inode == b.inode {
-        return Ok(());
-    }
-    match (a.kind, b.kind) {
-        (Kind::Directory, Kind::Directory) => compare_directories(store, a, b, path, entries),
-        (Kind::File, Kind::File) => {
-            let ranges = stable(store, &a.inode, || {
-                stable(store, &b.inode, || changed_ranges(store, &a.inode, &b.inode))
-            })?;
-            if !ranges.is_empty() {
-                entries.push(DiffEntry { path: path.to_owned(), change: Change::Modified { ranges } });
-            }
-            Ok(())
-        }
-        _ => {
-            entries.push(DiffEntry { path: path.to_owned(), change: Change::KindChanged });
-            Ok(())
-        }
-    }
+/// Walks two trees at once.
+struct Walk<'a> {
+    store: &'a Store,
+    entries: &'a mut Vec<DiffEntry>,
 }
 
-fn compare_directories(
-    store: &Store,
-    a: &Side,
-    b: &Side,
-    path: &Path,
-    entries: &mut Vec<DiffEntry>,
-) -> Result<()> {
-    let (mut old, new) = (a.children(store)?, b.children(store)?);
-    for (name, entry) in new {
-        let below = path.join(OsStr::from_bytes(&name));
-        match old.remove(&name) {
-            Some(before) => {
-                compare(store, &Side::of(store, &before)?, &Side::of(store, &entry)?, &below, entries)?
-            }
-            None => one_sided(store, &entry, &below, &Change::Added, entries)?,
-        }
+impl Walk<'_> {
+    fn note(&mut self, path: &Path, change: Change) {
+        self.entries.push(DiffEntry { path: path.to_owned(), change });
     }
-    for (name, entry) in old {
-        one_sided(store, &entry, &path.join(OsStr::from_bytes(&name)), &Change::Removed, entries)?;
-    }
-    Ok(())
-}
 
-fn one_sided(
-    store: &Store,
-    entry: &Dirent,
-    path: &Path,
-    change: &Change,
-    entries: &mut Vec<DiffEntry>,
-) -> Result<()> {
-    entries.push(DiffEntry { path: path.to_owned(), change: change.clone() });
-    if entry.kind == Kind::Directory {
-        for (name, below) in (Side::of(store, entry)?).children(store)? {
-            one_sided(store, &below, &path.join(OsStr::from_bytes(&name)), change, entries)?;
+    /// Compares what lies `depth` levels down at `path`.
+    fn compare(&mut self, a: &Side, b: &Side, path: &Path, depth: usize) -> Result<()> {
+        if a.inode == b.inode {
+            return Ok(());
         }
+        match (a.kind, b.kind) {
+            (Kind::Directory, Kind::Directory) => return self.directories(a, b, path, depth),
+            (Kind::File, Kind::File) => {
+                let ranges = self.files(&a.inode, &b.inode)?;
+                if !ranges.is_empty() {
+                    self.note(path, Change::Modified { ranges });
+                }
+            }
+            _ => self.note(path, Change::KindChanged),
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// Should it come to locks, they are taken in the order of the inodes' numbers.
+    fn files(&self, a: &Inode, b: &Inode) -> Result<Vec<Range<u64>>> {
+        let (first, second) = if a.number < b.number { (a, b) } else { (b, a) };
+        stable(self.store, first, || stable(self.store, second, || changed_ranges(self.store, a, b)))
+    }
+
+    fn directories(&mut self, a: &Side, b: &Side, path: &Path, depth: usize) -> Result<()> {
+        check_depth(depth)?;
+        let store = self.store;
+        let (mut old, new) = (a.children(store)?, b.children(store)?);
+        for (name, entry) in new {
+            let below = path.join(OsStr::from_bytes(&name));
+            match old.remove(&name) {
+                Some(before) => {
+                    self.compare(&Side::of(store, &before)?, &Side::of(store, &entry)?, &below, depth + 1)?
+                }
+                None => self.one_sided(&entry, &below, &Change::Added, depth + 1)?,
+            }
+        }
+        for (name, entry) in old {
+            self.one_sided(&entry, &path.join(OsStr::from_bytes(&name)), &Change::Removed, depth + 1)?;
+        }
+        Ok(())
+    }
+
+    fn one_sided(&mut self, entry: &Dirent, path: &Path, change: &Change, depth: usize) -> Result<()> {
+        self.note(path, change.clone());
+        if entry.kind == Kind::Directory {
+            check_depth(depth)?;
+            for (name, below) in (Side::of(self.store, entry)?).children(self.store)? {
+                self.one_sided(&below, &path.join(OsStr::from_bytes(&name)), change, depth + 1)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The ranges in which two files differ, and what only the longer one has.

@@ -14,6 +14,7 @@ use crate::format::inode::{Kind, SNAPSHOT_DIRECTORY};
 use crate::inode::Core;
 use crate::inode::table::Table;
 use crate::journal::Store;
+use crate::namespace::check_depth;
 use crate::namespace::directory::{self, Directory, Lock};
 use crate::namespace::path::components;
 use crate::namespace::reclaim;
@@ -103,7 +104,13 @@ fn place(store: &Store, cut: Cut, path: &Path, snapshot: bool) -> Result<Placed>
         return Err(error);
     }
     let authority = if snapshot { Authority::Snapshots } else { Authority::Caller };
-    let namespace = Namespace::lock(store, authority)?;
+    let namespace = match Namespace::lock(store, authority) {
+        Ok(namespace) => namespace,
+        Err(error) => {
+            cut.cancel(store)?;
+            return Err(error);
+        }
+    };
     let built = match build(store, &cut, snapshot) {
         Ok(built) => built,
         Err(error) => {
@@ -174,6 +181,7 @@ pub(crate) fn list(core: &Core) -> Result<Vec<SnapshotInfo>> {
 }
 
 fn describe(store: &Store, at: &Directory, way: &mut Vec<Vec<u8>>, info: &mut SnapshotInfo) -> Result<()> {
+    check_depth(way.len())?;
     if at.inode.birth(store)?.attribute == ATTRIBUTE_SCOPE {
         info.paths.push(joined(way));
     }

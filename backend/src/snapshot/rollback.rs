@@ -5,7 +5,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::build::{Built, build_source};
 use super::cut::{Cut, Source, What};
@@ -17,11 +17,11 @@ use crate::inode::open::is_open_anywhere;
 use crate::inode::table::Table;
 use crate::inode::{Core, Inode};
 use crate::journal::Store;
-use crate::namespace::SNAPSHOT_DIRECTORY_NAME;
 use crate::namespace::directory::{self, Directory, Lock};
 use crate::namespace::edit::Edit;
 use crate::namespace::reclaim;
 use crate::namespace::tree::{Authority, Namespace};
+use crate::namespace::{SNAPSHOT_DIRECTORY_NAME, check_depth};
 use crate::runtime::member::Member;
 use crate::space::Reference;
 
@@ -55,33 +55,94 @@ pub(crate) fn rollback(core: &Core, name: &str, options: RollbackOptions) -> Res
         _ => error,
     })?;
     let mut scope = Vec::new();
-    collect(store, &cut.top, &mut Vec::new(), &mut scope)?;
-    let namespace = Namespace::lock(store, Authority::Caller)?;
-    let mut returns = Vec::new();
-    for (index, (names, source)) in scope.iter().enumerate() {
-        match prepare(store, &namespace, names, source, options) {
-            Ok(ready) => returns.push(ready),
-            Err(error) => {
-                drop(namespace);
-                returns.iter().try_for_each(|ready| discard(store, &ready.built))?;
-                scope[index..].iter().try_for_each(|(_, source)| lower(store, source))?;
-                return Err(error);
-            }
+    let locked = collect(store, &cut.top, &mut Vec::new(), &mut scope)
+        .and_then(|()| Namespace::lock(store, Authority::Caller));
+    let namespace = match locked {
+        Ok(namespace) => namespace,
+        Err(error) => {
+            lower(store, &cut.top)?;
+            return Err(error);
         }
-    }
-    let mut done = 0;
-    let mut failure = None;
-    for together in returns.chunks(PATHS_AT_ONCE) {
-        if let Err(error) = swap(store, together) {
-            failure = Some(error);
-            break;
-        }
-        done += together.len();
+    };
+    let Outcome { done, left, failure, made } = put_back(store, &namespace, &scope, options);
+    if done.is_empty() {
+        remove_ways(&namespace, &made);
     }
     drop(namespace);
-    returns[done..].iter().try_for_each(|ready| discard(store, &ready.built))?;
-    returns[..done].iter().try_for_each(|done| clear_away(store, done))?;
+    left.iter().try_for_each(|left| discard(store, &left.built))?;
+    done.iter().try_for_each(|done| clear_away(store, done))?;
     failure.map_or(Ok(()), Err)
+}
+
+/// How far a rollback came.
+#[derive(Default)]
+struct Outcome {
+    /// What got its name.
+    done: Vec<Return>,
+    /// What was built and got none.
+    left: Vec<Return>,
+    failure: Option<Error>,
+    /// Directories that were missing on the way.
+    made: Vec<PathBuf>,
+}
+
+/// Builds everything and gives it its names.
+fn put_back(
+    store: &Store,
+    namespace: &Namespace<'_>,
+    scope: &[(Vec<Vec<u8>>, &Source)],
+    options: RollbackOptions,
+) -> Outcome {
+    let mut outcome = Outcome::default();
+    let prepared = find_all_open(store, namespace, scope, options).and_then(|open| {
+        for ((names, source), open) in scope.iter().zip(open) {
+            let ready = prepare(store, namespace, names, source, open, &mut outcome.made)?;
+            outcome.left.push(ready);
+        }
+        Ok(())
+    });
+    let unbuilt = &scope[outcome.left.len()..];
+    let lowered = unbuilt.iter().try_for_each(|(_, source)| lower(store, source));
+    outcome.failure = prepared.and(lowered).err();
+    while outcome.failure.is_none() && !outcome.left.is_empty() {
+        let together = PATHS_AT_ONCE.min(outcome.left.len());
+        match swap(store, &outcome.left[..together]) {
+            Ok(()) => outcome.done.extend(outcome.left.drain(..together)),
+            Err(error) => outcome.failure = Some(error),
+        }
+    }
+    outcome
+}
+
+/// Removes directories that were made for what then did not come, as far as nobody has put anything there.
+fn remove_ways(namespace: &Namespace<'_>, made: &[PathBuf]) {
+    for path in made.iter().rev() {
+        if let Err(error) = namespace.remove_dir(path) {
+            tracing::warn!(%error, path = %path.display(), "a directory made for a rollback stays");
+        }
+    }
+}
+
+/// What is open at or below each path of the scope. Busy at the first such file, unless forced.
+fn find_all_open(
+    store: &Store,
+    namespace: &Namespace<'_>,
+    scope: &[(Vec<Vec<u8>>, &Source)],
+    options: RollbackOptions,
+) -> Result<Vec<Vec<Inode>>> {
+    let find = |names: &[Vec<u8>]| {
+        let mut open = Vec::new();
+        match namespace.resolve(&joined(names)) {
+            Ok(there) => {
+                let mut finder = OpenFiles { store, force: options.force, found: &mut open };
+                finder.find(there.inode, there.kind, &joined(names), 0)?;
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        Ok(open)
+    };
+    scope.iter().map(|(names, _)| find(names)).collect()
 }
 
 /// The sources of a snapshot that were asked for by their path.
@@ -121,58 +182,57 @@ fn prepare(
     namespace: &Namespace<'_>,
     names: &[Vec<u8>],
     source: &Source,
-    options: RollbackOptions,
+    open: Vec<Inode>,
+    made: &mut Vec<PathBuf>,
 ) -> Result<Return> {
     let (parent, old) = match names.split_last() {
         None => (None, None),
         Some((name, above)) => {
+            let missing = (1..=above.len()).map(|depth| joined(&above[..depth]));
+            made.extend(missing.filter(|path| namespace.resolve(path).is_err()));
             let parent = namespace.create_dir_all(&joined(above))?.directory()?;
             (Some(parent), directory::lookup(store, &parent, name, Lock::Held)?)
         }
     };
-    let replaced = match (&old, &parent) {
-        (Some(entry), _) => Some((Table::get(store, entry.inode)?, entry.kind)),
-        (None, None) => Some((Directory::root(store)?.inode, Kind::Directory)),
-        (None, Some(_)) => None,
-    };
-    let mut open = Vec::new();
-    if let Some((inode, kind)) = replaced {
-        find_open(store, inode, kind, &joined(names), options.force, &mut open)?;
-    }
     Ok(Return { names: names.to_vec(), parent, old, open, built: build_source(store, source, false)? })
 }
 
-/// Finds the files at or below `inode` that are open. Busy at the first one, unless forced.
-fn find_open(
-    store: &Store,
-    inode: Inode,
-    kind: Kind,
-    path: &Path,
+/// Looks for open files.
+struct OpenFiles<'a> {
+    store: &'a Store,
     force: bool,
-    open: &mut Vec<Inode>,
-) -> Result<()> {
-    if kind == Kind::Directory {
-        let directory = Directory { inode, generation: inode.kind(store)?.generation };
-        for entry in directory::list(store, &directory, Lock::Held)? {
-            if entry.inode != SNAPSHOT_DIRECTORY {
-                let below = path.join(OsStr::from_bytes(&entry.name));
-                find_open(store, Table::get(store, entry.inode)?, entry.kind, &below, force, open)?;
+    found: &'a mut Vec<Inode>,
+}
+
+impl OpenFiles<'_> {
+    /// Finds the files at or below `inode`, which is `depth` levels down, that are open. Busy at the first one, unless
+    /// forced.
+    fn find(&mut self, inode: Inode, kind: Kind, path: &Path, depth: usize) -> Result<()> {
+        let store = self.store;
+        if kind == Kind::Directory {
+            check_depth(depth)?;
+            let directory = Directory { inode, generation: inode.kind(store)?.generation };
+            for entry in directory::list(store, &directory, Lock::Held)? {
+                if entry.inode != SNAPSHOT_DIRECTORY {
+                    let below = path.join(OsStr::from_bytes(&entry.name));
+                    self.find(Table::get(store, entry.inode)?, entry.kind, &below, depth + 1)?;
+                }
             }
+            return Ok(());
         }
-        return Ok(());
+        if !is_open_anywhere(store, &inode)? {
+            return Ok(());
+        }
+        let holders: Vec<String> =
+            holders(store, &inode)?.into_iter().map(|member| store.runtime.describe(member)).collect();
+        if !self.force && !holders.is_empty() {
+            let message =
+                format!("{} have it open; a forced rollback makes their handles stale", holders.join(", "));
+            return Err(Error::new(ErrorKind::Busy, message).at(path));
+        }
+        self.found.push(inode);
+        Ok(())
     }
-    if !is_open_anywhere(store, &inode)? {
-        return Ok(());
-    }
-    let holders: Vec<String> =
-        holders(store, &inode)?.into_iter().map(|member| store.runtime.describe(member)).collect();
-    if !force && !holders.is_empty() {
-        let message =
-            format!("{} have it open; a forced rollback makes their handles stale", holders.join(", "));
-        return Err(Error::new(ErrorKind::Busy, message).at(path));
-    }
-    open.push(inode);
-    Ok(())
 }
 
 /// The live members that have an inode open; dead ones are recovered on the way.

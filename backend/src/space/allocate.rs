@@ -161,8 +161,12 @@ impl Space {
         Ok(None)
     }
 
-    /// Gives back blocks that were taken and never became reachable.
+    /// Gives back blocks that were taken and never became reachable. After a transaction that failed half way nobody knows
+    /// which those are.
     pub(crate) fn give_back(&self, blocks: &[BlockNumber]) {
+        if self.runtime.is_lost() {
+            return;
+        }
         for &block in blocks {
             if let Err(error) = self.free(block) {
                 tracing::error!(%error, "a block could not be given back");

@@ -58,6 +58,15 @@ fn rollback_waits_for_nobody_and_says_who_has_the_file_open() {
     assert_eq!(sandbox.cat("app.pool/file"), b"old");
 }
 
+/// Raises its flag when it goes, also when a failed assertion takes it along.
+struct RaiseOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for RaiseOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// One process commits the same number at both ends of a file of many blocks; in every copy and snapshot the two agree.
 #[test]
 fn copies_and_snapshots_are_of_one_instant_while_another_process_writes() {
@@ -83,6 +92,7 @@ fn copies_and_snapshots_are_of_one_instant_while_another_process_writes() {
             }
             number
         });
+        let stop_writer = RaiseOnDrop(&done);
         let mut seen = Vec::new();
         for round in 0..10 {
             let name = format!("round{round}");
@@ -94,7 +104,7 @@ fn copies_and_snapshots_are_of_one_instant_while_another_process_writes() {
                 seen.push(numbers[0].clone());
             }
         }
-        done.store(true, Ordering::Relaxed);
+        drop(stop_writer);
         assert!(writer.join().unwrap() > 100, "the writer was held up");
         seen.dedup();
         assert!(seen.len() > 10, "the copies show only {} states", seen.len());

@@ -17,7 +17,6 @@ pub(crate) mod code {
     pub(crate) const NOTFOUND: c_int = 12;
     pub(crate) const FULL: c_int = 13;
     pub(crate) const CANTOPEN: c_int = 14;
-    pub(crate) const WARNING: c_int = 28;
     pub(crate) const OK_LOAD_PERMANENTLY: c_int = 1 << 8;
     pub(crate) const CANTOPEN_ISDIR: c_int = CANTOPEN | 2 << 8;
     pub(crate) const CANTOPEN_FULLPATH: c_int = CANTOPEN | 3 << 8;

@@ -2,7 +2,7 @@
 
 use daxcow::ErrorKind;
 
-use super::{Handle, Model, Modelled, Node};
+use super::{Handle, Model, Modelled, Node, STALE, STALE_OR_NAME};
 use crate::op::{Op, Slot, Span, Value};
 use crate::rng::pattern;
 
@@ -42,6 +42,9 @@ impl Model {
     pub fn is_void(&self, op: &Op) -> bool {
         let empty = |slot: &Slot| !self.handles.contains_key(slot);
         let stale = |slot: &Slot| self.handles.get(slot).is_some_and(|handle| handle.stale);
+        // Committing nothing to a file that is gone may be refused or not.
+        let idle =
+            |slot: &Slot| self.handles.get(slot).is_some_and(|handle| handle.stale && !self.differs(handle));
         let batched = |slot: &Slot| self.handles.get(slot).is_some_and(|handle| handle.batch.is_some());
         match op {
             Op::Open { slot, .. } => !empty(slot),
@@ -73,10 +76,18 @@ impl Model {
             | Op::BatchRead { slot, .. }
             | Op::BatchSetLen { slot, .. }
             | Op::BatchDiscard { slot } => !batched(slot) || stale(slot),
-            Op::BatchCommit { slot } | Op::BatchClose { slot } => !batched(slot),
-            Op::CommitBatches { slots, .. } => !self.can_commit_together(slots),
+            Op::BatchCommit { slot } => !batched(slot) || idle(slot),
+            Op::BatchClose { slot } => !batched(slot),
+            Op::CommitBatches { slots, .. } => !self.can_commit_together(slots) || slots.iter().any(idle),
             _ => false,
         }
+    }
+
+    /// Whether the batch of a handle would change its file.
+    fn differs(&self, handle: &Handle) -> bool {
+        let published = self.file(handle.node).map(|file| &file.content);
+        let staged = handle.batch.as_ref();
+        handle.dirty && staged.zip(published).is_some_and(|(staged, old)| staged.difference(old).is_some())
     }
 
     fn may_lock(&self, handle: &Handle) -> bool {
@@ -224,7 +235,14 @@ impl Model {
         match op {
             Op::BatchOpen { slot } => done(self.batch_open(*slot)),
             Op::BatchWrite { slot, span, seed } => {
-                self.batch_mut(*slot).write(span.offset, &bytes_of(*span, *seed));
+                let content = self.batch_mut(*slot);
+                if span.len > 0 && span.offset > content.len() {
+                    content.blur_end();
+                }
+                content.write(span.offset, &bytes_of(*span, *seed));
+                if span.len > 0 {
+                    self.mark_batch(*slot, true);
+                }
                 Expected::Value(Value::Done)
             }
             Op::BatchRead { slot, span } => {
@@ -232,7 +250,15 @@ impl Model {
                 Expected::Value(Value::Bytes(self.batch_mut(*slot).read(span.offset, len)))
             }
             Op::BatchSetLen { slot, len } => {
-                self.batch_mut(*slot).set_len(*len);
+                let content = self.batch_mut(*slot);
+                if *len > content.len() {
+                    content.blur_end();
+                }
+                let changed = content.len() != *len;
+                content.set_len(*len);
+                if changed {
+                    self.mark_batch(*slot, true);
+                }
                 Expected::Value(Value::Done)
             }
             Op::BatchCommit { slot } => done(self.batch_commit(&[*slot])),
@@ -251,7 +277,10 @@ impl Model {
 
     fn commit_batches(&mut self, slots: &[Slot], unlink: Option<&str>) -> Modelled<()> {
         let before = unlink.map(|_| self.clone());
-        self.batch_commit(slots)?;
+        self.batch_commit(slots).map_err(|refusal| match unlink {
+            Some(_) if refusal == STALE => STALE_OR_NAME,
+            _ => refusal,
+        })?;
         let Some(path) = unlink else { return Ok(()) };
         self.remove_file(path).inspect_err(|_| {
             if let Some(before) = before {

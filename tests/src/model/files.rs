@@ -28,7 +28,7 @@ impl Model {
             }
             self.file_mut(node).content.set_len(0);
         }
-        let handle = Handle { node, member, writable: how.write, stale: false, batch: None };
+        let handle = Handle { node, member, writable: how.write, stale: false, batch: None, dirty: false };
         self.handles.insert(slot, handle);
         Ok(())
     }
@@ -106,6 +106,7 @@ impl Model {
     pub(super) fn batch_open(&mut self, slot: Slot) -> Modelled<()> {
         let content = self.change(slot)?.clone();
         self.batch_slot(slot).replace(content);
+        self.mark_batch(slot, false);
         Ok(())
     }
 
@@ -113,6 +114,13 @@ impl Model {
         match self.handles.get_mut(&slot) {
             Some(handle) => &mut handle.batch,
             None => panic!("slot {slot} holds no file"),
+        }
+    }
+
+    /// Notes whether a batch has changes.
+    pub(super) fn mark_batch(&mut self, slot: Slot, dirty: bool) {
+        if let Some(handle) = self.handles.get_mut(&slot) {
+            handle.dirty = dirty;
         }
     }
 
@@ -131,6 +139,7 @@ impl Model {
         for &slot in slots {
             let content = self.batch_mut(slot).clone();
             *self.change(slot)? = content;
+            self.mark_batch(slot, false);
         }
         Ok(())
     }
@@ -138,6 +147,7 @@ impl Model {
     pub(super) fn batch_discard(&mut self, slot: Slot) {
         let content = self.published(slot).clone();
         *self.batch_mut(slot) = content;
+        self.mark_batch(slot, false);
     }
 
     pub(super) fn batch_close(&mut self, slot: Slot) {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use daxcow::ErrorKind;
 
 use super::{
-    BUSY, EXISTS, FileNode, IN_SNAPSHOT, INVALID, IS_A_DIRECTORY, Model, Modelled, NOT_A_DIRECTORY,
-    NOT_EMPTY, NOT_FOUND, Node, NodeId, Refusal, SNAPSHOTS, is_within,
+    BUSY, EXISTS, FileNode, IN_SNAPSHOT, IS_A_DIRECTORY, Model, Modelled, NOT_A_DIRECTORY, NOT_EMPTY,
+    NOT_FOUND, Node, NodeId, Refusal, SNAPSHOTS, is_within,
 };
 
 /// Neither is there anything to clone nor is its place free.
@@ -72,7 +72,9 @@ impl Model {
         if from != to && is_within(to, from) {
             return Err(match self.node(id) {
                 Node::File(_) => NOT_A_DIRECTORY,
-                Node::Directory(_) => Refusal(&[ErrorKind::InvalidInput, ErrorKind::NotFound]),
+                Node::Directory(_) => {
+                    Refusal(&[ErrorKind::InvalidInput, ErrorKind::NotFound, ErrorKind::NotADirectory])
+                }
             });
         }
         let (new_parent, new_name) = self.parent(to)?;
@@ -190,9 +192,6 @@ impl Model {
         for path in &paths {
             self.parent_may_be_made(path)?;
         }
-        for handle in self.handles.values_mut() {
-            handle.stale |= replaced.contains(&handle.node);
-        }
         for path in &paths {
             let snapshot = self.lookup(&format!("{SNAPSHOTS}/{name}{}", path.trim_end_matches('/')))?;
             if path == "/" {
@@ -204,6 +203,12 @@ impl Model {
                 let copy = self.copy_tree(snapshot, false, &mut BTreeMap::new());
                 self.graft(self.root, path, copy);
             }
+        }
+        // A file that has a name elsewhere lives on.
+        let nodes = &self.nodes;
+        let nameless = |id| matches!(&nodes[&id], Node::File(file) if file.links == 0);
+        for handle in self.handles.values_mut() {
+            handle.stale |= replaced.contains(&handle.node) && nameless(handle.node);
         }
         Ok(())
     }

@@ -4,7 +4,9 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 
 use super::*;
+use crate::format::lane::{self, Record};
 use crate::format::layout::SUPERBLOCKS;
+use crate::units::PoolOffset;
 
 /// A pool that was closed, and one that was not, each with a file of two levels of map.
 fn closed_and_crashed(directory: &TempDir) -> [PathBuf; 2] {
@@ -177,4 +179,17 @@ fn random_damage_is_an_error_or_a_problem_and_never_a_panic() {
         }
     }
     assert!(noticed > 30, "only {noticed} of 60 damaged pools were noticed");
+}
+
+#[test]
+fn a_lane_that_names_what_lies_beyond_the_pool_is_damage() {
+    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let [_, crashed] = closed_and_crashed(&directory);
+    for place in [u64::MAX - 7, u64::MAX - 3, 32 * MIB, layout::LANES.0] {
+        let (body, validity) = lane::encode(&[Record { place: PoolOffset(place), value: 1 }], 1);
+        let at = layout::lane(3, 1);
+        overwrite(&crashed, at.0, &validity.to_le_bytes());
+        overwrite(&crashed, at.0 + 8, &body);
+        assert_eq!(open_error(&crashed).0, ErrorKind::Corrupt, "{place:#x}");
+    }
 }

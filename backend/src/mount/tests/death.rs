@@ -1,8 +1,12 @@
 //! Members that are killed, and many at once.
 
+use std::time::Duration;
+
 use super::*;
+use crate::format::lane::Record;
 use crate::mount::recover::reclaim;
 use crate::space::Reference;
+use crate::units::PoolOffset;
 
 /// Opens the pool, holds whatever a member can hold, and waits to be killed.
 fn hold_everything(path: &Path) {
@@ -103,4 +107,35 @@ fn more_than_half_of_all_slots_open_at_once() {
     assert_sound(&core);
     close(core).unwrap();
     assert!(reopen(&path).1.clean);
+}
+
+#[test]
+fn a_transaction_that_fails_half_way_is_completed_before_its_locks_fall() {
+    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let path = pool_in(&directory);
+    let core = new_pool(&path, 32);
+    let inode = add_file(&core, "file", 20).unwrap();
+    let (other, _) = reopen(&path);
+    let store = &core.store;
+    let records = [inode.field(crate::format::inode::at::MODIFIED), PoolOffset(32 * MIB - 8)]
+        .map(|place| Record { place, value: 77 });
+    let host = std::fs::File::options().write(true).open(&path).unwrap();
+    {
+        let _mark = store.runtime.enter().unwrap();
+        let _held = inode.lock(store).unwrap();
+        // What the second record names is lost for a while.
+        host.set_len(30 * MIB).unwrap();
+        let failed = store.journal.commit(&records, Flushed::none()).unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::MediaError, "{failed}");
+        host.set_len(32 * MIB).unwrap();
+    }
+    assert_eq!(store.runtime.enter().err().unwrap().kind(), ErrorKind::ReadOnly);
+    let lock = inode.field(crate::format::inode::at::LOCK);
+    let waited = other.store.runtime.lock_within(lock, Duration::from_millis(50));
+    assert_eq!(waited.err().unwrap().kind(), ErrorKind::Busy);
+    assert_eq!(close(core).unwrap_err().kind(), ErrorKind::ReadOnly);
+    let _held = inode.lock(&other.store).unwrap();
+    for Record { place, value } in records {
+        assert_eq!(other.store.runtime.region.load(place).unwrap(), value, "{place}");
+    }
 }

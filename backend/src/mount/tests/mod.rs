@@ -1,5 +1,7 @@
 //! Tests of pools as a whole, on tmpfs and on an ordinary file system.
 
+#[cfg(feature = "sim")]
+mod appended;
 mod damage;
 mod death;
 mod lifecycle;

@@ -1,7 +1,8 @@
-#![expect(unsafe_code, reason = "forks, kills and signal handlers")]
 //! System calls as the crate uses them, across processes that die.
 //!
 //! A test that needs a process of its own runs itself again: the same test of the same program, with `ROLE` set.
+
+#![expect(unsafe_code, reason = "forks, kills and signal handlers")]
 
 use std::env;
 use std::fs::{self, File};

@@ -206,6 +206,11 @@ impl Region {
         Ok(())
     }
 
+    /// Events recorded so far; 0 if there is no recording.
+    pub(crate) fn recorded_events(&self) -> usize {
+        self.recorder.recording.lock().as_ref().map_or(0, |recording| recording.entries.len())
+    }
+
     /// Ends the recording and hands it out; `None` if there is none.
     pub(crate) fn stop_recording(&self) -> Option<Recording> {
         self.recorder.recording.lock().take()

@@ -1,5 +1,6 @@
-#![expect(unsafe_code, reason = "loads and stores through the pointers that regions give")]
 //! The shared memory.
+
+#![expect(unsafe_code, reason = "loads and stores through the pointers that regions give")]
 
 use std::ptr::NonNull;
 
