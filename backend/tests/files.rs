@@ -182,6 +182,19 @@ fn a_rollback_brings_every_path_of_the_snapshot_back_and_makes_old_handles_stale
 }
 
 #[test]
+fn what_is_written_piece_by_piece_lies_together() {
+    let (_dir, pool) = pool();
+    for (name, piece, most) in [("large", 1 << 20, 4), ("small", 64 << 10, 12)] {
+        let file = pool.open_file(name, &rw()).unwrap();
+        for offset in (0..16 << 20).step_by(piece) {
+            file.write_at(&vec![7; piece], u64::try_from(offset).unwrap()).unwrap();
+        }
+        let extents = file.extents().unwrap().len();
+        assert!(extents <= most, "{name} pieces: {extents} extents of a file of 16 MiB");
+    }
+}
+
+#[test]
 fn a_rollback_that_is_refused_changes_no_name() {
     let (_dir, pool) = pool();
     pool.create_dir_all("way/to").unwrap();

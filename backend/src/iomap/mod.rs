@@ -102,7 +102,7 @@ pub(crate) struct Write<'a> {
 
 impl<'a> Write<'a> {
     /// Finds or makes the blocks for the piece of a write that begins at `start`, of up to `blocks` blocks. `goal` is
-    /// where new blocks should lie if they can.
+    /// where new blocks should lie if they can; without one a hole is filled next to what lies before it in the file.
     pub(crate) fn begin(
         store: &'a Store,
         inode: &Inode,
@@ -119,6 +119,10 @@ impl<'a> Write<'a> {
             }
             shared => {
                 let blocks = blocks.min(crate::units::CHUNK_BLOCKS);
+                let goal = match goal {
+                    None if shared.is_none() => after_previous(store, &tree, start)?,
+                    goal => goal,
+                };
                 let mut reservation = store.space.reserve(blocks, Purpose::Store)?;
                 let run = store.space.allocate(&mut reservation, blocks, goal)?;
                 let action = if shared.is_some() { Action::Copy } else { Action::Allocate };
@@ -157,6 +161,13 @@ impl<'a> Write<'a> {
             store.space.give_back(&blocks);
         }
     }
+}
+
+/// The block after the one that holds the file block before `start`.
+fn after_previous(store: &Store, tree: &Tree, start: FileBlock) -> Result<Option<BlockNumber>> {
+    let Some(before) = start.0.checked_sub(1) else { return Ok(None) };
+    let found = tree.find(&store.space, FileBlock(before), 1, false)?;
+    Ok(found.mapped.map(|mapped| mapped.block.add(1)))
 }
 
 /// What a read finds at byte `offset` of a tree: where it lies, if anywhere, and for how many bytes, up to `len`.

@@ -36,6 +36,8 @@ fn stripe() -> usize {
 pub(super) struct Cursor {
     /// A block number, taken modulo the pool.
     next: u64,
+    /// The same for large requests: map nodes must not land where a file that is being written goes on.
+    next_large: u64,
     /// Blocks freed a moment ago, whose pages are mapped and in the caches: single blocks come from here first.
     warm: Vec<BlockNumber>,
 }
@@ -43,7 +45,8 @@ pub(super) struct Cursor {
 impl Cursor {
     pub(super) fn first(slot: u32, stripe: usize) -> Cursor {
         let chunk = 1 + 3 * u64::from(slot) + stripe as u64;
-        Cursor { next: FIRST_GROUP_BLOCK + CHUNK_BLOCKS * chunk, warm: Vec::new() }
+        let next = FIRST_GROUP_BLOCK + CHUNK_BLOCKS * chunk;
+        Cursor { next, next_large: next, warm: Vec::new() }
     }
 }
 
@@ -180,7 +183,7 @@ impl Space {
     }
 
     fn search(&self, wanted: u64, pool_blocks: u64) -> Result<Run> {
-        let mut cursor = self.cursors[stripe()].lock();
+        let cursor = &mut *self.cursors[stripe()].lock();
         while wanted == 1
             && let Some(block) = cursor.warm.pop()
         {
@@ -190,13 +193,16 @@ impl Space {
         }
         let chunks = (pool_blocks - FIRST_GROUP_BLOCK) / CHUNK_BLOCKS;
         let chunk_of = |block: u64| block.saturating_sub(FIRST_GROUP_BLOCK) / CHUNK_BLOCKS % chunks;
-        let begin =
-            FIRST_GROUP_BLOCK + cursor.next.saturating_sub(FIRST_GROUP_BLOCK) % (chunks * CHUNK_BLOCKS);
-        let at_least = if wanted >= LARGE { u32::try_from(CHUNK_BLOCKS).unwrap_or(u32::MAX) } else { 1 };
+        let (next, at_least) = if wanted >= LARGE {
+            (&mut cursor.next_large, u32::try_from(CHUNK_BLOCKS).unwrap_or(u32::MAX))
+        } else {
+            (&mut cursor.next, 1)
+        };
+        let begin = FIRST_GROUP_BLOCK + next.saturating_sub(FIRST_GROUP_BLOCK) % (chunks * CHUNK_BLOCKS);
         if at_least == 1
             && let Some(run) = self.scan_chunk(begin, wanted, pool_blocks)?
         {
-            cursor.next = run.first.0 + run.blocks;
+            *next = run.first.0 + run.blocks;
             return Ok(run);
         }
         // First by the hints, then whatever they say.
@@ -210,7 +216,7 @@ impl Space {
                     continue;
                 }
                 if let Some(run) = self.scan_chunk(first, wanted, pool_blocks)? {
-                    cursor.next = run.first.0 + run.blocks;
+                    *next = run.first.0 + run.blocks;
                     return Ok(run);
                 }
             }
