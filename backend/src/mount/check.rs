@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use super::census::Census;
-use super::recover::{for_each_inode, reclaim};
+use super::recover::{for_each_inode, reclaim, recover_dead};
 use super::{names, superblocks};
 use crate::error::{Error, Result};
 use crate::format::inode::Kind;
@@ -82,6 +82,7 @@ impl CheckReport {
 /// # Errors
 /// `Busy` where an operation of a member does not end within a second; `MediaError`. Damage is no error, but in the report.
 pub(crate) fn check(core: &Core) -> Result<CheckReport> {
+    recover_dead(core)?;
     reclaim(core)?;
     core.store.space.settle()?;
     let runtime = &core.store.runtime;
@@ -115,7 +116,8 @@ pub(crate) fn check(core: &Core) -> Result<CheckReport> {
             used,
         ));
     }
-    names::check(&core.store, inodes, &mut report.problems);
+    let others = runtime.members()?.iter().any(|record| record.member != runtime.member);
+    names::check(&core.store, inodes, others, &mut report.problems);
     Ok(report)
 }
 

@@ -18,13 +18,17 @@ struct Names<'a> {
     found: HashMap<InodeNumber, u32>,
     /// Directories to look into, and how they are called.
     waiting: Vec<(Directory, String)>,
+    /// Whether other members live, who may be in the middle of giving back what has lost its name.
+    others: bool,
     problems: &'a mut Vec<Problem>,
 }
 
-/// Checks all names of a pool in which nothing moves. `inodes` are those in use.
-pub(super) fn check(store: &Store, inodes: &[InodeFacts], problems: &mut Vec<Problem>) {
+/// Checks all names of a pool in which nothing moves. `inodes` are those in use. While `others` live, inodes without a name
+/// are no problem: a tree that was removed is given back in steps, and this may be between two of them.
+pub(super) fn check(store: &Store, inodes: &[InodeFacts], others: bool, problems: &mut Vec<Problem>) {
     let by_number = inodes.iter().map(|facts| (facts.inode.number, facts)).collect();
-    let mut names = Names { store, inodes: by_number, found: HashMap::new(), waiting: Vec::new(), problems };
+    let mut names =
+        Names { store, inodes: by_number, found: HashMap::new(), waiting: Vec::new(), others, problems };
     match names.inodes.get(&ROOT_DIRECTORY) {
         Some(root) if root.kind.kind == Kind::Directory => {
             let directory = Directory { inode: root.inode, generation: root.kind.generation };
@@ -33,6 +37,13 @@ pub(super) fn check(store: &Store, inodes: &[InodeFacts], problems: &mut Vec<Pro
             names.found.insert(ROOT_DIRECTORY, 1);
         }
         _ => names.problems.push(Problem::new("root directory", ROOT_DIRECTORY, "a directory", "none")),
+    }
+    if others {
+        let removed = inodes.iter().filter(|facts| facts.links == 0 && facts.kind.kind == Kind::Directory);
+        names.waiting.extend(removed.map(|facts| {
+            let directory = Directory { inode: facts.inode, generation: facts.kind.generation };
+            (directory, format!("({} without a name)/", facts.inode.number))
+        }));
     }
     while let Some((directory, path)) = names.waiting.pop() {
         names.directory(&directory, &path);
@@ -101,7 +112,7 @@ impl Names<'_> {
         if names != facts.links {
             let expected = format!("{} names, as its links say", facts.links);
             self.problems.push(Problem::new("inode", number, expected, names));
-        } else if names == 0 && !is_open_anywhere(self.store, &facts.inode).unwrap_or(false) {
+        } else if names == 0 && !self.others && !is_open_anywhere(self.store, &facts.inode).unwrap_or(false) {
             self.problems.push(Problem::new(
                 "inode",
                 number,
