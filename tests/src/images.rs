@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use daxcow::sim::{Event, Fault, Recording, Replay, Unit};
-use daxcow::units::BLOCK_SIZE;
+use daxcow::units::{BLOCK_BYTES, BLOCK_SIZE};
 use daxcow::{CreateOptions, OpenOptions, Pool};
 
 use crate::aftermath::{self, Promise};
@@ -48,7 +48,7 @@ impl Effort {
 
 impl Default for Effort {
     fn default() -> Effort {
-        Effort { exhaustive_units_max: 2, singles: 2, subsets: 2, unit: Unit::Line }
+        Effort { exhaustive_units_max: 1, singles: 1, subsets: 1, unit: Unit::Line }
     }
 }
 
@@ -249,14 +249,15 @@ fn take(replay: &Replay<'_>, choice: &Choice) -> Vec<u8> {
     })
 }
 
+const ZEROS: [u8; BLOCK_BYTES] = [0; BLOCK_BYTES];
+
 /// Writes an image sparsely, over the one before.
 fn write_image(path: &Path, image: &[u8], file_bytes: u64) -> std::io::Result<()> {
-    let block = usize::try_from(BLOCK_SIZE).unwrap_or(4096);
     let host = HostFile::options().read(true).write(true).create(true).truncate(true).open(path)?;
     host.set_len(file_bytes)?;
     let mut at = 0;
-    for bytes in image.chunks(block) {
-        if bytes.iter().any(|&byte| byte != 0) {
+    for bytes in image.chunks(BLOCK_BYTES) {
+        if bytes != ZEROS {
             host.write_all_at(bytes, at)?;
         }
         at += BLOCK_SIZE;

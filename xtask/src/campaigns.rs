@@ -86,6 +86,7 @@ pub(crate) fn crash(minutes: u64, seed: u64) -> anyhow::Result<ExitCode> {
     let status = Command::new("cargo")
         .args(["test", "-p", "daxcow-tests", "--features", "sim", "--test", "recovery", "--", "--nocapture"])
         .arg("random_sequences")
+        .env("DAXCOW_EFFORT", "3")
         .env("DAXCOW_CRASH_SECONDS", (60 * minutes).to_string())
         .env("DAXCOW_SEED", seed.to_string())
         .status()

@@ -12,14 +12,15 @@ use std::collections::HashMap;
 use std::fmt;
 
 use super::census::Census;
-use super::recover::{for_each_inode, reclaim, recover_dead};
+use super::recover::{for_each_inode, reclaim};
 use super::{names, superblocks};
 use crate::error::{Error, Result};
 use crate::format::inode::Kind;
 use crate::format::layout::{self, SLOT_COUNT};
 use crate::inode::{Core, advisory};
 use crate::pmem::Access;
-use crate::runtime::at;
+use crate::runtime::member::Member;
+use crate::runtime::{Runtime, at};
 use crate::units::{BlockNumber, CHUNK_BLOCKS};
 
 /// Something that contradicts the format.
@@ -82,10 +83,10 @@ impl CheckReport {
 /// # Errors
 /// `Busy` where an operation of a member does not end within a second; `MediaError`. Damage is no error, but in the report.
 pub(crate) fn check(core: &Core) -> Result<CheckReport> {
-    recover_dead(core)?;
+    let runtime = &core.store.runtime;
+    let others_work = recover_dead(runtime)?;
     reclaim(core)?;
     core.store.space.settle()?;
-    let runtime = &core.store.runtime;
     let _gate = runtime.cut()?;
     let _size = runtime.lock(at::SUPERBLOCK)?;
     let pool_blocks = core.store.space.pool_blocks()?;
@@ -116,9 +117,17 @@ pub(crate) fn check(core: &Core) -> Result<CheckReport> {
             used,
         ));
     }
-    let others = runtime.members()?.iter().any(|record| record.member != runtime.member);
-    names::check(&core.store, inodes, others, &mut report.problems);
+    names::check(&core.store, inodes, others_work, &mut report.problems);
     Ok(report)
+}
+
+/// Recovers the members that died unnoticed; whether any other member lives.
+fn recover_dead(runtime: &Runtime) -> Result<bool> {
+    let mut others = false;
+    for Member { slot, generation } in runtime.members()?.into_iter().map(|record| record.member) {
+        others |= slot != runtime.member.slot && !runtime.recover_if_dead(slot, generation)?;
+    }
+    Ok(others)
 }
 
 fn check_counts(core: &Core, census: &Census<'_>, pool_blocks: u64, report: &mut CheckReport) -> Result<()> {

@@ -18,17 +18,15 @@ struct Names<'a> {
     found: HashMap<InodeNumber, u32>,
     /// Directories to look into, and how they are called.
     waiting: Vec<(Directory, String)>,
-    /// Whether other members live, who may be in the middle of giving back what has lost its name.
-    others: bool,
     problems: &'a mut Vec<Problem>,
 }
 
-/// Checks all names of a pool in which nothing moves. `inodes` are those in use. While `others` live, inodes without a name
-/// are no problem: a tree that was removed is given back in steps, and this may be between two of them.
-pub(super) fn check(store: &Store, inodes: &[InodeFacts], others: bool, problems: &mut Vec<Problem>) {
+/// Checks all names of a pool in which nothing moves. `inodes` are those in use. Trees that no name leads to are being
+/// built or taken apart if other members work; otherwise they should not be there.
+pub(super) fn check(store: &Store, inodes: &[InodeFacts], others_work: bool, problems: &mut Vec<Problem>) {
     let by_number = inodes.iter().map(|facts| (facts.inode.number, facts)).collect();
-    let mut names =
-        Names { store, inodes: by_number, found: HashMap::new(), waiting: Vec::new(), others, problems };
+    let (found, waiting) = (HashMap::new(), Vec::new());
+    let mut names = Names { store, inodes: by_number, found, waiting, problems };
     match names.inodes.get(&ROOT_DIRECTORY) {
         Some(root) if root.kind.kind == Kind::Directory => {
             let directory = Directory { inode: root.inode, generation: root.kind.generation };
@@ -38,18 +36,11 @@ pub(super) fn check(store: &Store, inodes: &[InodeFacts], others: bool, problems
         }
         _ => names.problems.push(Problem::new("root directory", ROOT_DIRECTORY, "a directory", "none")),
     }
-    if others {
-        let removed = inodes.iter().filter(|facts| facts.links == 0 && facts.kind.kind == Kind::Directory);
-        names.waiting.extend(removed.map(|facts| {
-            let directory = Directory { inode: facts.inode, generation: facts.kind.generation };
-            (directory, format!("({} without a name)/", facts.inode.number))
-        }));
-    }
     while let Some((directory, path)) = names.waiting.pop() {
         names.directory(&directory, &path);
     }
     for facts in inodes {
-        names.links(facts);
+        names.links(facts, others_work);
     }
 }
 
@@ -106,13 +97,16 @@ impl Names<'_> {
         self.waiting.push((directory, format!("{place}/")));
     }
 
-    fn links(&mut self, facts: &InodeFacts) {
+    fn links(&mut self, facts: &InodeFacts, others_work: bool) {
         let number = facts.inode.number;
         let names = self.found.get(&number).copied().unwrap_or(0);
+        if others_work && (names == 0 || names < facts.links) {
+            return;
+        }
         if names != facts.links {
             let expected = format!("{} names, as its links say", facts.links);
             self.problems.push(Problem::new("inode", number, expected, names));
-        } else if names == 0 && !self.others && !is_open_anywhere(self.store, &facts.inode).unwrap_or(false) {
+        } else if names == 0 && !is_open_anywhere(self.store, &facts.inode).unwrap_or(false) {
             self.problems.push(Problem::new(
                 "inode",
                 number,

@@ -81,18 +81,6 @@ pub(super) fn for_each_inode(store: &Store, mut visit: impl FnMut(Inode)) -> Res
     Ok(())
 }
 
-/// Recovers every member that has died and that nobody has had to wait for.
-pub(super) fn recover_dead(core: &Core) -> Result<()> {
-    let runtime = &core.store.runtime;
-    if runtime.region.access() != Access::ReadWrite {
-        return Ok(());
-    }
-    for record in runtime.members()? {
-        runtime.recover_if_dead(record.member.slot, record.member.generation)?;
-    }
-    Ok(())
-}
-
 /// Frees the inodes that dead members left without a name, as far as nobody has them open, with all that only they lead to.
 /// The caller holds no lock. Answers how many were freed. Damage is left to whoever checks the pool.
 pub(crate) fn reclaim(core: &Core) -> Result<u64> {
