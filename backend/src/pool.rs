@@ -446,7 +446,7 @@ impl Pool {
 
     /// Ends the recording and hands it out; nothing if there is none.
     #[must_use]
-    pub fn stop_recording(&self) -> Option<crate::sim::Recording> {
+    pub fn stop_recording(&self) -> Option<crate::pmem::sim::Recording> {
         self.core().store.runtime.region.stop_recording()
     }
 }
