@@ -327,7 +327,7 @@ impl Generator {
         match choice {
             0 => Op::PoolSync { member },
             1 if self.limits.alone => Op::Trim { member },
-            2 if self.limits.alone => Op::Check { member },
+            2 => Op::Check { member },
             4 => Op::Rejoin { member },
             5 if self.limits.alone => Op::Reopen,
             6 if self.limits.alone && self.limits.far => {
