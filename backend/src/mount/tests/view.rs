@@ -87,7 +87,10 @@ fn without_write_permission_a_pool_opens_as_a_view() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
     let before = fs::read(&path).unwrap();
     // The superuser may write whatever the bits say: the child is somebody else.
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    // It may not be able to reach this program where it lies.
+    let program = directory.path().join("program");
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let mut command = Command::new(program);
     if fs::File::options().write(true).open(&path).is_ok() {
         command.uid(65_534);
     }
