@@ -5,13 +5,11 @@
 //! nothing moves in the whole pool, and there was no lock order to respect. The gate is a robust lock, and the marks of
 //! a dead member end with its recovery.
 
-use std::cell::Cell;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::member::{MARK_STRIPES, Member, mark};
 use super::robust::Held;
-use super::{Runtime, at};
+use super::{Runtime, at, thread_number};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::layout::SLOT_COUNT;
 
@@ -20,20 +18,8 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
 /// How long marks may linger before their member is suspected dead.
 const SUSPICION: Duration = Duration::from_millis(2);
 
-thread_local! {
-    static STRIPE: Cell<Option<u32>> = const { Cell::new(None) };
-}
-
 fn stripe() -> u32 {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    STRIPE.with(|stripe| match stripe.get() {
-        Some(mine) => mine,
-        None => {
-            let mine = NEXT.fetch_add(1, Ordering::Relaxed) % MARK_STRIPES;
-            stripe.set(Some(mine));
-            mine
-        }
-    })
+    u32::try_from(thread_number() % MARK_STRIPES as usize).unwrap_or(0)
 }
 
 /// A mutating operation in flight; the gate cannot be passed by a cut while it lives.

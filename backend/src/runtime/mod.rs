@@ -16,7 +16,7 @@ pub(crate) mod robust;
 pub(crate) mod sequence;
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -58,6 +58,18 @@ fn lost() -> Error {
     let message =
         "a transaction of this process failed half way: the pool must be closed, and can be opened anew";
     Error::new(ErrorKind::ReadOnly, message)
+}
+
+thread_local! {
+    static THREAD_NUMBER: usize = {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    };
+}
+
+/// A number of this thread's own, counted from 0: what is spread over threads takes it modulo its stripes.
+pub(crate) fn thread_number() -> usize {
+    THREAD_NUMBER.with(|number| *number)
 }
 
 /// What a survivor does for a dead member before its locks fall: replay its lanes, drop what it held.

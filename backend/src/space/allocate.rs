@@ -3,13 +3,11 @@
 //! Each stripe of threads works through one chunk at a time, so that members do not fight for the same cache lines and
 //! what is written together lies together. Large requests look for an empty chunk first: 2 MiB that can be mapped as one.
 
-use std::cell::Cell;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use super::counts::chunk_hint;
 use super::{Reservation, Space};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::layout::{self, FIRST_GROUP_BLOCK};
+use crate::runtime::thread_number;
 use crate::units::{BlockNumber, CHUNK_BLOCKS};
 
 /// Cursors of a process; threads are spread over them.
@@ -19,17 +17,8 @@ const LARGE: u64 = 128;
 /// Warm blocks that a stripe remembers.
 const WARM_MAX: usize = 64;
 
-thread_local! {
-    static STRIPE: Cell<Option<usize>> = const { Cell::new(None) };
-}
-
 fn stripe() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    STRIPE.with(|stripe| {
-        let mine = stripe.get().unwrap_or_else(|| NEXT.fetch_add(1, Ordering::Relaxed) % CURSORS);
-        stripe.set(Some(mine));
-        mine
-    })
+    thread_number() % CURSORS
 }
 
 /// Where a stripe looks next.
@@ -126,7 +115,7 @@ impl Space {
         let begin = self.cursors[stripe()].lock().next.saturating_sub(FIRST_GROUP_BLOCK) / CHUNK_BLOCKS;
         for step in 0..chunks {
             let first = BlockNumber(FIRST_GROUP_BLOCK + (begin + step) % chunks * CHUNK_BLOCKS);
-            if Space::is_usable(first, pool_blocks)
+            if layout::is_allocatable(first, pool_blocks)
                 && u64::from(self.hint(first)?) >= blocks
                 && let Some(run) = self.scan_contiguous(first, blocks, pool_blocks)?
             {
@@ -210,7 +199,7 @@ impl Space {
             for step in 0..chunks {
                 let chunk = (chunk_of(begin) + step) % chunks;
                 let first = FIRST_GROUP_BLOCK + chunk * CHUNK_BLOCKS;
-                if !Space::is_usable(BlockNumber(first), pool_blocks)
+                if !layout::is_allocatable(BlockNumber(first), pool_blocks)
                     || self.hint(BlockNumber(first))? < least
                 {
                     continue;
@@ -246,7 +235,7 @@ impl Space {
         let mut blocks = 0;
         while blocks < wanted {
             let block = first.add(blocks);
-            if !Space::is_usable(block, pool_blocks) {
+            if !layout::is_allocatable(block, pool_blocks) {
                 break;
             }
             let place = layout::count(block);

@@ -3,7 +3,7 @@
 use super::Space;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::entry::{Entry, NODE_ENTRIES, Root};
-use crate::format::layout::{self, COUNT_TABLE_BLOCKS, FIRST_GROUP_BLOCK, GROUP_BLOCKS};
+use crate::format::layout::{self, FIRST_GROUP_BLOCK, GROUP_BLOCKS};
 use crate::pmem::Region;
 use crate::runtime::at;
 use crate::units::{BLOCK_BYTES, BlockNumber, CHUNK_BLOCKS, PoolOffset};
@@ -137,13 +137,6 @@ impl Space {
         let (hint, shift) = chunk_hint(block);
         self.runtime.region.add_u32(hint, 1 << shift)?;
         self.runtime.region.store_u32(layout::count(block), 0)
-    }
-
-    /// Whether `block` may be handed out at all: inside a group and not in a count table.
-    pub(super) fn is_usable(block: BlockNumber, pool_blocks: u64) -> bool {
-        block.0 < pool_blocks
-            && block.0 >= FIRST_GROUP_BLOCK
-            && (block.0 - FIRST_GROUP_BLOCK) % GROUP_BLOCKS >= COUNT_TABLE_BLOCKS
     }
 }
 
