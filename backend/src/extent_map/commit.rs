@@ -4,8 +4,8 @@ use super::Staged;
 use crate::error::Result;
 use crate::format::lane::Record;
 use crate::journal::Store;
-use crate::pmem::Flushed;
 use crate::pmem::medium::Granularity;
+use crate::pmem::{Flushed, Mistake, mistake};
 
 /// References that may wait for a barrier before one is made for their sake.
 const DEFERRED_MAX: usize = 16_384;
@@ -38,6 +38,9 @@ impl Staged {
         }
         if !lazy {
             region.fence(published)?;
+            return store.space.lower_all(&dropped);
+        }
+        if mistake(Mistake::LoweredBeforeBarrier) {
             return store.space.lower_all(&dropped);
         }
         store.space.drop_later(dropped);

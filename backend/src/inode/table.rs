@@ -10,7 +10,7 @@ use crate::extent_map::{Change, Content, Tree};
 use crate::format::inode::{self, Birth, INODE_SIZE, Kind, KindWord};
 use crate::format::layout::TABLE_INODE;
 use crate::journal::Store;
-use crate::pmem::Flushed;
+use crate::pmem::{Flushed, Mistake, mistake};
 use crate::runtime::at;
 use crate::space::Purpose;
 use crate::units::{BLOCK_SIZE, FileBlock, InodeNumber, PoolOffset};
@@ -77,7 +77,7 @@ impl Table {
         let kind = KindWord { kind: new.kind, snapshot: new.snapshot, generation };
         let birth =
             Birth { number: inode.number, created: now_ns(), origin: new.origin, attribute: new.attribute };
-        let unused = KindWord { kind: Kind::Free, ..kind };
+        let unused = if mistake(Mistake::InodeTorn) { kind } else { KindWord { kind: Kind::Free, ..kind } };
         let region = &store.runtime.region;
         // Only what is whole may count as an inode: a torn one could still name the blocks of its former life.
         let written = inode.write(store, &inode::encode(unused, 0, new.root, new.size, birth))?;

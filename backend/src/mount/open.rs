@@ -26,7 +26,7 @@ use crate::journal::{self, Settings, Store};
 use crate::os::file::{Identity, identity};
 use crate::os::lock::LockFile;
 use crate::os::process;
-use crate::pmem::{Access, MapOptions, Region};
+use crate::pmem::{Access, MapOptions, Mistake, Region, mistake};
 use crate::runtime::member::{MEMBERS_BYTE, Member, OPENING_BYTE, any_slot_in_use, take_slot};
 use crate::runtime::{Runtime, at};
 
@@ -114,7 +114,7 @@ fn open_first(
     for slot in 0..SLOT_COUNT {
         transactions_replayed += journal::recover(&region, slot)?;
     }
-    let (free_blocks, inodes_used, orphans) = if was_clean {
+    let (free_blocks, inodes_used, orphans) = if was_clean || mistake(Mistake::CountsTrusted) {
         (superblock.free_blocks, superblock.inodes_used, vec![])
     } else {
         let rebuilt = rebuild(&region, pool_blocks)?;
@@ -165,7 +165,9 @@ pub(super) fn assemble(region: Region, lock_file: LockFile, superblock: &Superbl
 
 /// Lets others open, then frees the orphans that recovery has left; answers how many.
 fn let_others_in(core: &Core, orphans: Vec<Inode>) -> Result<u64> {
-    core.orphans.lock().extend(orphans);
+    if !mistake(Mistake::OrphansKept) {
+        core.orphans.lock().extend(orphans);
+    }
     core.store.runtime.lock_file.unlock(OPENING_BYTE)?;
     recover::reclaim(core).or_else(|error| {
         tracing::warn!(%error, "inodes without a name stay until somebody frees them");

@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::census::Census;
+use super::census::{Census, threads_for};
 use super::check::Problem;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::layout;
 use crate::inode::Inode;
-use crate::pmem::{Flushed, Region};
+use crate::pmem::{Flushed, Mistake, Region, mistake};
 use crate::space::counts::chunk_hint;
 use crate::units::{BlockNumber, CHUNK_BLOCKS, CHUNK_SIZE};
 
@@ -63,7 +63,7 @@ fn store_counts(region: &Region, census: &Census<'_>, pool_blocks: u64) -> Resul
             }
         }
     };
-    let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u64).min(groups);
+    let threads = threads_for(usize::try_from(groups).unwrap_or(usize::MAX));
     std::thread::scope(|scope| {
         for _ in 1..threads {
             scope.spawn(worker);
@@ -85,6 +85,7 @@ fn store_group(region: &Region, census: &Census<'_>, group: u64, pool_blocks: u6
             let mut bytes = Vec::with_capacity(4 * 512);
             for count in counts {
                 free -= u64::from(count != 0);
+                let count = if mistake(Mistake::SharedCountedOnce) { count.min(1) } else { count };
                 bytes.extend(count.to_le_bytes());
             }
             flushed = flushed.join(region.flush_data(region.write(layout::count(first), &bytes)?));

@@ -93,9 +93,13 @@ impl Region {
     fn store(&self, at: PoolOffset, source: Source, len: u64) -> Result<Stored> {
         let to = self.range(at, len)?.as_ptr();
         let around = self.persistence == Persistence::Line && bytes(len) >= NON_TEMPORAL;
-        let answer = self.noting_store(at, len, around, || {
+        let store = || {
             if around { self.store_around(to, source, bytes(len)) } else { plain(to, source, bytes(len)) }
-        });
+        };
+        let answer = match source {
+            Source::Memory(_) => self.noting_store(at, len, around, store),
+            Source::Zeros => self.noting_zeros(at, len, around, store),
+        };
         match answer {
             Ok(()) if around => Ok(Stored::flushed()),
             Ok(()) => Ok(Stored::range(at, len)),

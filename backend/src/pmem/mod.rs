@@ -14,6 +14,7 @@
 //! | `persist` | the order of things: `Stored`, `Flushed`, `Durable` |
 //! | `view` | pointers that leave, and what happens to them when memory is lost |
 //! | `sim` | with the feature of that name, a recorder of all that happens to the medium |
+//! | `mistake` | mistakes that tests switch on |
 //! | `arch` | the routines in assembler, and a portable path |
 //!
 //! Invariants: every access is range-checked against what is mapped; no reference to pool memory exists anywhere; lost
@@ -22,6 +23,7 @@
 mod access;
 mod arch;
 pub(crate) mod medium;
+mod mistake;
 mod persist;
 mod region;
 #[cfg(feature = "sim")]
@@ -32,6 +34,7 @@ mod sim;
 mod view;
 mod words;
 
+pub(crate) use mistake::{Mistake, mistake};
 pub(crate) use persist::{Durable, Flushed};
 pub(crate) use region::{Access, MapOptions, Region};
 pub(crate) use view::ViewGuard;

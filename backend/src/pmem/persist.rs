@@ -171,6 +171,7 @@ impl Region {
         }
         file::punch_hole(self.file(), at.0, len)
             .map_err(|error| Error::os(format!("punch a hole of {len} bytes at {at}"), error).at(self.path()))
+            .inspect(|_| self.noting_discard(at, len))
     }
 
     /// One or two stretches are cheaper to name; for more, one flush of the whole file.
