@@ -25,8 +25,17 @@ enum Command {
     Model(Campaign),
     /// Run processes that share a pool and are killed at random.
     Storm(Campaign),
-    /// Crash at every fence of operation sequences and recover.
-    Crash(Campaign),
+    /// Crash operation sequences wherever it makes a difference, and recover; make mistakes, which must be found.
+    Crash {
+        #[command(flatten)]
+        campaign: Campaign,
+        /// Threads.
+        #[arg(long, default_value_t = 1)]
+        jobs: u64,
+        /// Where a campaign of the same seed ended; 0 makes the mistakes first.
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+    },
     /// One process of a storm.
     #[command(hide = true)]
     Worker {
@@ -52,7 +61,9 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::FormatHash => sources::write_format_hash()?,
         Command::Model(campaign) => return campaigns::model(campaign.minutes, campaign.seed),
         Command::Storm(campaign) => return campaigns::storm(campaign.minutes, campaign.seed),
-        Command::Crash(campaign) => return campaigns::crash(campaign.minutes, campaign.seed),
+        Command::Crash { campaign, jobs, from } => {
+            return campaigns::crash(campaign.minutes, campaign.seed, jobs, from);
+        }
         Command::Worker { arguments } => return Ok(ExitCode::from(daxcow_tests::worker::main(&arguments))),
     }
     Ok(ExitCode::SUCCESS)
