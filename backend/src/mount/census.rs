@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use parking_lot::{Condvar, Mutex};
 
 use super::check::Problem;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::entry::{Entry, Root, span};
 use crate::format::inode::{self, DURABLE_BYTES, INODE_SIZE, Kind, KindWord};
 use crate::format::layout::{self, TABLE_INODE};
@@ -134,6 +134,15 @@ impl<'a> Census<'a> {
         }
     }
 
+    /// Lost memory is a problem of what lay there; other errors end the census.
+    fn unreadable(&self, structure: &str, place: impl std::fmt::Display, error: Error) -> Result<()> {
+        if error.kind() != ErrorKind::MediaError {
+            return Err(error);
+        }
+        self.problem(Problem::of(structure, place, &error));
+        Ok(())
+    }
+
     fn chunk(&self, block: BlockNumber) -> Option<(&Chunk, usize)> {
         let chunk = self.chunks.get(usize::try_from(block.0 / CHUNK_BLOCKS).ok()?)?.get()?;
         Some((chunk, index_in_chunk(block)))
@@ -216,8 +225,14 @@ impl<'a> Census<'a> {
 
     /// The good entries of a node at `level`, with slot and place; the others are problems.
     fn entries(&self, node: BlockNumber, level: u8) -> Result<Vec<(u64, PoolOffset, Entry)>> {
-        let words = read_node(self.region, node)?;
         let mut entries = Vec::new();
+        let words = match read_node(self.region, node) {
+            Ok(words) => words,
+            Err(error) => {
+                self.unreadable("map node", node, error)?;
+                return Ok(entries);
+            }
+        };
         for (slot, &word) in (0..).zip(words.iter()) {
             let place = node.offset().add(slot * 8);
             match Entry::decode(word, level - 1, slot) {
@@ -289,7 +304,9 @@ impl<'a> Census<'a> {
     /// Reads an inode's durable half; nothing where it is free or damaged, which is a problem.
     fn inode_at(&self, inode: Inode) -> Result<Option<InodeFacts>> {
         let mut bytes = [0; DURABLE_BYTES];
-        self.region.read(inode.place, &mut bytes)?;
+        if let Err(error) = self.region.read(inode.place, &mut bytes) {
+            return self.unreadable("inode", inode.number, error).map(|()| None);
+        }
         match decode(&bytes, inode) {
             Ok(facts) => Ok(facts),
             Err(error) => {
