@@ -66,3 +66,6 @@ pub use stat::{DirEntry, FileKind, Metadata};
 /// The simulated medium: recordings, crash images, death at a chosen step.
 #[cfg(feature = "sim")]
 pub use pmem::sim;
+/// Reservations of space that are refused on purpose.
+#[cfg(feature = "sim")]
+pub use space::refuse::{allow_space, refuse_space};

@@ -97,6 +97,10 @@ impl Space {
             _ => region.load(head.offset().add(COUNT))?,
         };
         if count >= REFERENCES_PER_BLOCK {
+            #[cfg(feature = "sim")]
+            if super::refuse::refused(Purpose::Release) {
+                return Ok(false);
+            }
             let Some(mut reservation) = self.try_reserve(1, Purpose::Release)? else { return Ok(false) };
             let block = self.allocate_one(&mut reservation)?;
             self.runtime.zero_volatile(block.offset(), BLOCK_BYTES as u64)?;
