@@ -60,31 +60,32 @@ mod refused {
         refused
     }
 
-    fn refuse_all(place: &Place) {
+    /// By default each `stride`-th sequence, with a few of its reservations.
+    fn refuse_all(place: &Place, stride: usize) {
         let all = number_from_env("DAXCOW_ALL", 0) > 0;
         let (mut runs, mut sequences) = (0, 0);
-        for (name, ops) in alphabet() {
+        for (name, ops) in alphabet().into_iter().step_by(if all { 1 } else { stride }) {
             for also_release in [false, true] {
                 let mut nth = 1;
                 while refuse(place, name, &ops, nth, also_release) {
                     runs += 1;
-                    nth += if all || nth < 4 { 1 } else { 9 };
+                    nth += if all { 1 } else { 4 };
                 }
             }
             sequences += 1;
         }
         println!("{runs} reservations of {sequences} sequences refused");
-        assert!(runs > 60, "only {runs} reservations were refused");
+        assert!(runs > sequences, "only {runs} reservations were refused");
     }
 
     #[test]
     fn every_reservation_may_be_refused() {
-        refuse_all(&Place::new());
+        refuse_all(&Place::new(), 1);
     }
 
     #[test]
     fn every_reservation_may_be_refused_on_a_page_medium() {
-        refuse_all(&Place::on_disk());
+        refuse_all(&Place::on_disk(), 6);
     }
 }
 
@@ -193,16 +194,14 @@ fn snapshot_if_it_fits(pool: &Pool) {
 
 #[test]
 fn a_full_pool_refuses_without_a_change_and_works_again_when_there_is_room() {
-    for mebibytes in [16, 22, 40] {
+    for mebibytes in [16, 40] {
         full_and_again(&Place::new(), mebibytes);
     }
 }
 
 #[test]
 fn a_full_pool_on_a_page_medium_refuses_and_works_again() {
-    for mebibytes in [16, 22] {
-        full_and_again(&Place::on_disk(), mebibytes);
-    }
+    full_and_again(&Place::on_disk(), 16);
 }
 
 /// On a page medium what is replaced comes free with a barrier, and any member can run one.
@@ -240,7 +239,7 @@ fn host_full(directory: &Path, make_room: impl FnOnce()) {
     let pool = Pool::create(&path, &CreateOptions::new().size(64 << 20).sparse(true)).expect("a new pool");
     put(&pool, "/kept", &bytes(1, 1 << 20));
     snapshot(&pool, "s");
-    let mut written = Vec::new();
+    let mut written: Vec<String> = Vec::new();
     let error = loop {
         let path = format!("/{}", written.len());
         let seed = written.len() as u64;
@@ -255,8 +254,8 @@ fn host_full(directory: &Path, make_room: impl FnOnce()) {
     };
     assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}");
     assert!(error.to_string().contains("no space under the sparse pool"), "{error}");
-    let whole = |pool: &Pool| {
-        for (seed, path) in (0..).zip(&written) {
+    let whole = |pool: &Pool, written: &[String]| {
+        for (seed, path) in (0..).zip(written) {
             assert!(get(pool, path) == bytes(seed, 100_000), "{path}");
         }
         assert!(
@@ -264,24 +263,25 @@ fn host_full(directory: &Path, make_room: impl FnOnce()) {
         );
         assert_eq!(pool.scrub().expect("scrub"), []);
     };
-    whole(&pool);
+    whole(&pool, &written);
     assert_eq!(kind(file(&pool, "/kept").write_at(&bytes(2, 1 << 20), 0)), ErrorKind::NoSpace);
     // A part of that may be there; the rest is as before.
     let kept = get(&pool, "/kept");
     let prefix = kept.iter().zip(bytes(2, 1 << 20)).take_while(|(found, new)| **found == *new).count();
     assert!(kept[prefix..] == bytes(1, 1 << 20)[prefix..], "{prefix} bytes written");
-    put(&pool, "/kept", &bytes(1, 1));
-    // What the pool itself has freed lies on space already.
-    pool.remove_file(&written[0]).expect("remove");
-    put(&pool, &written[0], &bytes(0, 100_000));
-    put(&pool, "/kept", &bytes(1, 1 << 20)[..1]);
+    let removed = written.pop().expect("a file was written");
+    pool.remove_file(&removed).expect("remove");
+    pool.delete_snapshot("s").expect("delete");
+    file(&pool, "/kept").set_len(0).expect("truncate");
+    assert_clean(&pool);
     make_room();
     file(&pool, "/kept").write_at(&bytes(1, 1 << 20), 0).expect("there is room again");
-    whole(&pool);
+    snapshot(&pool, "s");
+    whole(&pool, &written);
     put(&pool, "/more", &bytes(3, 1 << 20));
     assert_clean(&pool);
     let pool = reopen(pool);
-    whole(&pool);
+    whole(&pool, &written);
     assert!(get(&pool, "/more") == bytes(3, 1 << 20));
     assert_clean(&pool);
 }
