@@ -55,6 +55,7 @@ pub use mount::open::RecoveryInfo;
 pub use mount::usage::SpaceUsage;
 pub use mount::{CreateOptions, OpenOptions};
 pub use path::{PoolPath, split_pool_path};
+pub use pmem::FailedSync;
 pub use pmem::medium::{Dax, Durability, FlushMode, Granularity, Medium};
 pub use pool::Pool;
 pub use snapshot::diff::{Change, DiffEntry};

@@ -11,7 +11,7 @@
 //! replaced. A write that fails or is short publishes nothing and gives back what it took. The two mappings are two
 //! fields: where the old data lies is never squeezed into where the new data goes.
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::extent_map::stage::stage;
 use crate::extent_map::{Change, Content, Found, Mapped, Tree};
 use crate::inode::Inode;
@@ -66,6 +66,15 @@ pub(crate) enum Action {
     Allocate,
 }
 
+/// Where a write may go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Placement {
+    /// Wherever that is right: in place where the blocks are the file's alone.
+    Any,
+    /// Into new blocks: memory under the old ones is lost.
+    Elsewhere,
+}
+
 /// One contiguous piece of a write.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Iomap {
@@ -109,12 +118,13 @@ impl<'a> Write<'a> {
         start: FileBlock,
         blocks: u64,
         goal: Option<BlockNumber>,
+        placement: Placement,
     ) -> Result<Write<'a>> {
         let tree = Tree::of(&store.space, inode.place)?;
         let Found { mapped, blocks } = tree.find(&store.space, start, blocks, true)?;
         let srcmap = Mapping::of(mapped);
         let (action, mapping, blocks) = match mapped {
-            Some(Mapped { exclusive: true, unwritten, .. }) => {
+            Some(Mapped { exclusive: true, unwritten, .. }) if placement == Placement::Any => {
                 (if unwritten { Action::Convert } else { Action::InPlace }, srcmap, blocks)
             }
             shared => {
@@ -134,6 +144,28 @@ impl<'a> Write<'a> {
         Ok(Write { store, inode: *inode, tree, iomap })
     }
 
+    /// Takes back what begin made, after the data could not be stored; says where to try again. Blocks whose memory is lost are
+    /// put out of use, so that each try meets other ones.
+    ///
+    /// # Errors
+    /// The same error where another try would fail too: it was not the place of the new data that failed.
+    pub(crate) fn failed(self, error: Error) -> Result<Placement> {
+        let region = &self.store.runtime.region;
+        let Iomap { mapping, blocks, action, .. } = self.iomap;
+        if error.kind() != ErrorKind::MediaError {
+            self.cancel();
+            return Err(error);
+        }
+        match action {
+            Action::InPlace | Action::Convert => Ok(Placement::Elsewhere),
+            Action::Copy | Action::Allocate => {
+                let bad = (0..blocks).filter(|&block| !region.is_sound(mapping.first.add(block))).count();
+                self.cancel();
+                if bad > 0 { Ok(Placement::Elsewhere) } else { Err(error) }
+            }
+        }
+    }
+
     /// Makes the piece part of the file, after the data that `data` covers.
     pub(crate) fn end(self, data: Flushed) -> Result<()> {
         let Write { store, inode, tree, iomap } = &self;
@@ -149,8 +181,10 @@ impl<'a> Write<'a> {
                 return Err(error);
             }
         };
+        let fresh = matches!(iomap.action, Action::Copy | Action::Allocate);
+        let taken = (0..iomap.blocks).filter(|_| fresh).map(|block| iomap.mapping.first.add(block));
         let _change = store.runtime.begin_change(inode.place)?;
-        staged.commit(store, data)
+        staged.with_fresh(taken).commit(store, data)
     }
 
     /// Takes back what begin made.

@@ -226,11 +226,11 @@ impl Space {
     }
 }
 
-fn encode(reference: Reference) -> u64 {
+pub(super) fn encode(reference: Reference) -> u64 {
     TAKEN | u64::from(reference.level) << 40 | reference.block.0
 }
 
-fn decode(word: u64) -> Option<Reference> {
+pub(super) fn decode(word: u64) -> Option<Reference> {
     let level = u8::try_from(word >> 40 & 0xff).ok()?;
     (word & TAKEN != 0).then(|| Reference::deep(BlockNumber(word & ((1 << 40) - 1)), level))
 }
