@@ -250,5 +250,7 @@ pub(super) fn wipe(region: &Region, epoch: u64, pool_blocks: u64) -> Result<()> 
     region.fence(region.flush_data(zeroed))?;
     region.store_u64(at::POOL_BLOCKS, pool_blocks)?;
     region.store_u64(at::INODE_CURSOR, 1)?;
+    // Never what it was in an epoch before: a private view compares.
+    region.store_u64(at::MOVES, epoch << 32)?;
     region.store_u64(at::EPOCH, epoch)
 }

@@ -61,6 +61,8 @@ pub(crate) mod at {
     pub(crate) const DEFERRED_COUNT: PoolOffset = RUNTIME.add(240);
     /// Members that died in this epoch, u64: while there are any, the counts are not called clean.
     pub(crate) const DEATHS: PoolOffset = RUNTIME.add(216);
+    /// Raised each time blocks of files have moved under the closed gate, before their old places are free, u64.
+    pub(crate) const MOVES: PoolOffset = RUNTIME.add(224);
 }
 
 #[cold]
