@@ -17,6 +17,7 @@
 //! | [`resolve`] | what a path names; no lock is taken |
 //! | [`tree`] | create, link, rename, remove |
 //! | [`walk`] | every file below some paths |
+//! | [`visited`] | where a walk has been |
 //! | [`reclaim`] | freeing what has no name, and is not open, any more |
 //!
 //! Every change happens under the namespace lock, which protects the blocks of directories and the links of all inodes.
@@ -31,6 +32,7 @@ pub(crate) mod reclaim;
 pub(crate) mod resolve;
 pub(crate) mod tree;
 pub(crate) mod walk;
+pub(crate) mod visited;
 
 #[cfg(test)]
 mod tests;
