@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::extent_map::Tree;
 use crate::inode::Inode;
-use crate::iomap::read_mapping;
+use crate::iomap::{read_end, read_mapping};
 use crate::journal::Store;
 use crate::units::BLOCK_SIZE;
 
@@ -16,9 +16,10 @@ const PIECE: u64 = 256 * BLOCK_SIZE;
 /// changes it, otherwise under the lock. Errors count only if nothing moved.
 pub(crate) fn stable<T>(store: &Store, inode: &Inode, mut look: impl FnMut() -> Result<T>) -> Result<T> {
     for _ in 0..TRIES {
+        let moves = store.runtime.moves()?;
         if let Some(sequence) = store.runtime.sequence(inode.place)? {
             let seen = look();
-            if store.runtime.unchanged_since(inode.place, sequence)? {
+            if store.runtime.unchanged_since(inode.place, sequence)? && store.runtime.moves()? == moves {
                 inode.expect_unmoved(store)?;
                 return seen;
             }
@@ -28,7 +29,15 @@ pub(crate) fn stable<T>(store: &Store, inode: &Inode, mut look: impl FnMut() -> 
     let _held = inode.lock(store)?;
     // A writer that died in the middle left the counter odd: with the lock held it can be made even.
     drop(store.runtime.begin_change(inode.place)?);
-    look()
+    loop {
+        // Blocks move without the lock, but seldom: the gate is closed for each time.
+        let moves = store.runtime.moves()?;
+        let seen = look();
+        store.runtime.region.fence_acquire();
+        if store.runtime.moves()? == moves {
+            return seen;
+        }
+    }
 }
 
 /// Reads up to `into.len()` bytes at `offset`; fewer only at the end of the file. Each piece is of one state of the file.
@@ -56,12 +65,13 @@ fn piece_at(store: &Store, inode: &Inode, offset: u64, into: &mut [u8]) -> Resul
     let tree = Tree::of(&store.space, inode.place)?;
     let mut done = 0;
     while done < wanted {
-        let (place, bytes) = read_mapping(store, &tree, offset + done, wanted - done)?;
+        let (place, bytes) = read_mapping(store, inode.number, &tree, offset + done, wanted - done)?;
         let to = &mut into[index(done)..index(done + bytes)];
         match place {
             Some(place) => store.runtime.region.read(place, to)?,
             None => to.fill(0),
         }
+        read_end(inode.number, offset + done, bytes);
         done += bytes;
     }
     Ok(index(done))

@@ -26,7 +26,7 @@ use crate::journal::{self, Settings, Store};
 use crate::os::file::{Identity, identity};
 use crate::os::lock::LockFile;
 use crate::os::process;
-use crate::pmem::{Access, MapOptions, Region};
+use crate::pmem::{Access, FailedSync, MapOptions, Region};
 use crate::runtime::member::{MEMBERS_BYTE, Member, OPENING_BYTE, any_slot_in_use, take_slot};
 use crate::runtime::{Runtime, at};
 
@@ -48,6 +48,9 @@ pub struct RecoveryInfo {
     pub orphans_removed: u64,
     /// Blocks in use, whose references were counted.
     pub blocks_counted: u64,
+    /// The sync that failed when the pool was last open in this boot of the machine: what had not been durable by then may be
+    /// lost, though it can still be read here, until it is written again.
+    pub failed_sync: Option<FailedSync>,
     /// How long it took, in microseconds.
     pub microseconds: u64,
 }
@@ -107,12 +110,20 @@ fn open_first(
     check_other_node(&region, &superblock, node, force)?;
     let was_clean = superblock.state == State::Clean && counts_plausible(&superblock);
     let pool_blocks = superblock.pool_blocks;
+    let failed_sync = failed_sync(&region, &superblock)?;
 
     begin_epoch(&region, &mut superblock, node)?;
     wipe(&region, superblock.epoch, pool_blocks)?;
     let mut transactions_replayed = 0;
     for slot in 0..SLOT_COUNT {
-        transactions_replayed += journal::recover(&region, slot)?;
+        match journal::recover(&region, slot) {
+            Ok(replayed) => transactions_replayed += replayed,
+            // Every transaction had been applied: what the lane held is no matter.
+            Err(error) if was_clean && error.kind() == ErrorKind::MediaError => {
+                tracing::error!(%error, slot, "a lane is lost");
+            }
+            Err(error) => return Err(error),
+        }
     }
     let (free_blocks, inodes_used, orphans) = if was_clean {
         (superblock.free_blocks, superblock.inodes_used, vec![])
@@ -129,6 +140,7 @@ fn open_first(
         transactions_replayed,
         orphans_removed,
         blocks_counted: layout::allocatable_blocks(pool_blocks).saturating_sub(free_blocks),
+        failed_sync,
         microseconds: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
     });
     Ok((core, Opening { clean: was_clean, recovery }))
@@ -207,6 +219,17 @@ fn check_other_node(region: &Region, superblock: &Superblock, node: Identity, fo
     ))
 }
 
+/// The sync that failed while the pool was last open, if that was in this boot: the runtime header is not durable.
+fn failed_sync(region: &Region, superblock: &Superblock) -> Result<Option<FailedSync>> {
+    if superblock.state == State::Clean
+        || superblock.boot_id != process::boot_id()?
+        || region.load(at::EPOCH)? != superblock.epoch
+    {
+        return Ok(None);
+    }
+    Ok(FailedSync::decode(region.load(at::FAILED_SYNC)?))
+}
+
 fn counts_plausible(superblock: &Superblock) -> bool {
     superblock.free_blocks <= layout::allocatable_blocks(superblock.pool_blocks)
         && superblock.inodes_used <= superblock.inodes_max
@@ -227,5 +250,7 @@ pub(super) fn wipe(region: &Region, epoch: u64, pool_blocks: u64) -> Result<()> 
     region.fence(region.flush_data(zeroed))?;
     region.store_u64(at::POOL_BLOCKS, pool_blocks)?;
     region.store_u64(at::INODE_CURSOR, 1)?;
+    // Never what it was in an epoch before: a private view compares.
+    region.store_u64(at::MOVES, epoch << 32)?;
     region.store_u64(at::EPOCH, epoch)
 }

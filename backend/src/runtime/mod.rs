@@ -35,6 +35,8 @@ pub(crate) mod at {
     pub(crate) const EPOCH: PoolOffset = RUNTIME;
     /// The cut gate, a robust lock.
     pub(crate) const GATE: PoolOffset = RUNTIME.add(8);
+    /// What sync has failed in this epoch, u64, see [`crate::pmem::FailedSync`].
+    pub(crate) const FAILED_SYNC: PoolOffset = RUNTIME.add(16);
     /// The namespace lock.
     pub(crate) const NAMESPACE: PoolOffset = RUNTIME.add(64);
     /// The lock under which the volatile words of an inode are wiped.
@@ -49,8 +51,18 @@ pub(crate) mod at {
     pub(crate) const INODES_USED: PoolOffset = RUNTIME.add(200);
     /// Where to look for a free inode next, u64.
     pub(crate) const INODE_CURSOR: PoolOffset = RUNTIME.add(208);
+    /// The lock of the list of references that wait for a barrier.
+    pub(crate) const DEFERRED_LOCK: PoolOffset = RUNTIME.add(224);
+    /// Held while such references are lowered.
+    pub(crate) const SETTLING: PoolOffset = RUNTIME.add(228);
+    /// The first block of that list, u64.
+    pub(crate) const DEFERRED: PoolOffset = RUNTIME.add(232);
+    /// References that wait or are being lowered, u64.
+    pub(crate) const DEFERRED_COUNT: PoolOffset = RUNTIME.add(240);
     /// Members that died in this epoch, u64: while there are any, the counts are not called clean.
     pub(crate) const DEATHS: PoolOffset = RUNTIME.add(216);
+    /// Raised each time blocks of files have moved under the closed gate, before their old places are free, u64.
+    pub(crate) const MOVES: PoolOffset = RUNTIME.add(224);
 }
 
 #[cold]
@@ -94,6 +106,7 @@ pub(crate) struct Runtime {
 impl Runtime {
     /// Binds the pieces that opening a pool has gathered.
     pub(crate) fn new(region: Region, lock_file: LockFile, member: Member, epoch: u64) -> Runtime {
+        region.share_failures(at::FAILED_SYNC);
         Runtime {
             region,
             lock_file,
