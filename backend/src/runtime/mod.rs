@@ -62,7 +62,7 @@ pub(crate) mod at {
     /// Members that died in this epoch, u64: while there are any, the counts are not called clean.
     pub(crate) const DEATHS: PoolOffset = RUNTIME.add(216);
     /// Raised each time blocks of files have moved under the closed gate, before their old places are free, u64.
-    pub(crate) const MOVES: PoolOffset = RUNTIME.add(224);
+    pub(crate) const MOVES: PoolOffset = RUNTIME.add(248);
 }
 
 #[cold]
@@ -189,5 +189,37 @@ impl Runtime {
         }
         tracing::info!(slot, generation, "recovered a dead member");
         self.free_slot(slot, generation)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::at;
+
+    /// Two words at one place would be a lock that a counter takes.
+    #[test]
+    fn the_words_of_the_runtime_header_lie_apart() {
+        let mut words = [
+            (at::EPOCH, 8),
+            (at::GATE, 4),
+            (at::FAILED_SYNC, 8),
+            (at::NAMESPACE, 4),
+            (at::WIPE, 4),
+            (at::SUPERBLOCK, 4),
+            (at::FREE_BLOCKS, 8),
+            (at::POOL_BLOCKS, 8),
+            (at::INODES_USED, 8),
+            (at::INODE_CURSOR, 8),
+            (at::DEATHS, 8),
+            (at::DEFERRED_LOCK, 4),
+            (at::SETTLING, 4),
+            (at::DEFERRED, 8),
+            (at::DEFERRED_COUNT, 8),
+            (at::MOVES, 8),
+        ];
+        words.sort();
+        for pair in words.windows(2) {
+            assert!(pair[0].0.0 + pair[0].1 <= pair[1].0.0, "{pair:?} overlap");
+        }
     }
 }
