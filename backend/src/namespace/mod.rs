@@ -31,8 +31,8 @@ pub(crate) mod path;
 pub(crate) mod reclaim;
 pub(crate) mod resolve;
 pub(crate) mod tree;
-pub(crate) mod walk;
 pub(crate) mod visited;
+pub(crate) mod walk;
 
 #[cfg(test)]
 mod tests;
