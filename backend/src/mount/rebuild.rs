@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use super::census::Census;
 use super::check::Problem;
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::inode::at;
 use crate::format::layout;
 use crate::inode::Inode;
 use crate::pmem::{Flushed, Region};
@@ -23,7 +24,8 @@ pub(super) struct Rebuilt {
     pub(super) orphans: Vec<Inode>,
 }
 
-/// Counts all references and stores the counts and the hints of free blocks. Changes nothing where the pool is damaged.
+/// Counts all references and stores the counts and the hints of free blocks. Makes the sizes of all files durable: who stored
+/// them lazily may have died, and the note of it dies with the epoch. Changes nothing where the pool is damaged.
 pub(super) fn rebuild(region: &Region, pool_blocks: u64) -> Result<Rebuilt> {
     let mut census = Census::take(region, pool_blocks)?;
     let (problems, more) = census.take_problems();
@@ -37,6 +39,10 @@ pub(super) fn rebuild(region: &Region, pool_blocks: u64) -> Result<Rebuilt> {
     }
     let free_blocks = store_counts(region, &census, pool_blocks)?;
     let inodes = census.inodes();
+    let sizes = inodes.iter().fold(Flushed::none(), |flushed, facts| {
+        flushed.join(region.flush_range(facts.inode.field(at::SIZE), 8))
+    });
+    region.fence(sizes)?;
     Ok(Rebuilt {
         free_blocks,
         inodes_used: inodes.len() as u64,
