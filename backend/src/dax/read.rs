@@ -7,23 +7,15 @@ use crate::iomap::read_mapping;
 use crate::journal::Store;
 use crate::units::BLOCK_SIZE;
 
-/// Tries without the lock before it is taken.
-const TRIES: u32 = 64;
 /// Bytes that one validated piece has at most: larger reads go piece by piece, so that a busy writer cannot starve them.
 const PIECE: u64 = 256 * BLOCK_SIZE;
 
 /// Runs `look`, which reads and changes nothing, against one unmoving state of the inode: without the lock while nobody
 /// changes it, otherwise under the lock. Errors count only if nothing moved.
 pub(crate) fn stable<T>(store: &Store, inode: &Inode, mut look: impl FnMut() -> Result<T>) -> Result<T> {
-    for _ in 0..TRIES {
-        if let Some(sequence) = store.runtime.sequence(inode.place)? {
-            let seen = look();
-            if store.runtime.unchanged_since(inode.place, sequence)? {
-                inode.expect_unmoved(store)?;
-                return seen;
-            }
-        }
-        std::hint::spin_loop();
+    if let Some(seen) = store.runtime.look_unlocked(inode.place, &mut look)? {
+        inode.expect_unmoved(store)?;
+        return seen;
     }
     let _held = inode.lock(store)?;
     // A writer that died in the middle left the counter odd: with the lock held it can be made even.
