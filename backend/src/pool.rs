@@ -17,10 +17,11 @@ use crate::mount::usage::SpaceUsage;
 use crate::mount::{self, CreateOptions, OpenOptions};
 use crate::namespace::tree::Authority;
 use crate::namespace::tree::Namespace;
-use crate::namespace::{format_namespace, resolve};
+use crate::namespace::{format_namespace, resolve, walk};
 use crate::os::file::identity;
 use crate::pmem::Access;
 use crate::pmem::medium::Durability;
+use crate::relocate::dedupe::{self, DedupeOptions, DedupeProgress, DedupeReport};
 use crate::snapshot::diff::DiffEntry;
 use crate::snapshot::keep::SnapshotInfo;
 use crate::snapshot::rollback::RollbackOptions;
@@ -393,6 +394,28 @@ impl Pool {
     pub fn rollback(&self, name: &str, options: RollbackOptions) -> Result<()> {
         self.writable()?;
         rollback::rollback(self.core(), name, options)
+    }
+
+    /// Finds equal blocks in the files at and below `paths`, or in the whole pool with its snapshots where there are none,
+    /// and makes each kind of them one block. Whoever else shares a block (snapshots, clones) shares the other one from then
+    /// on, so that it comes free. Equal hashes are compared byte by byte while nobody can write. Programs may read and write
+    /// meanwhile; memory is bounded by the options. `progress` is told how far it is.
+    ///
+    /// # Errors
+    /// `NotFound`, `Busy` where operations in flight do not end, `MediaError`, `Corrupt`. What has been shared stays so.
+    pub fn dedupe<P: AsRef<Path>>(
+        &self,
+        paths: &[P],
+        options: DedupeOptions,
+        progress: &mut dyn FnMut(DedupeProgress),
+    ) -> Result<DedupeReport> {
+        self.writable()?;
+        let store = &self.core().store;
+        let files = match paths {
+            [] => walk::files_below(store, &["/"])?,
+            paths => walk::files_below(store, paths)?,
+        };
+        dedupe::dedupe(store, &files, options, progress)
     }
 
     /// What differs from the tree or file `from` to `to`. Blocks that both share are not read.

@@ -14,6 +14,7 @@ use crate::iomap::read_mapping;
 use crate::pmem::ViewGuard;
 use crate::space::Reference;
 use crate::space::ledger::Pin;
+use crate::units::InodeNumber;
 
 /// Readable bytes beyond every view: SQLite's decoder may look that far past a page.
 const SLACK: u64 = 256;
@@ -21,6 +22,7 @@ const SLACK: u64 = 256;
 /// A state of a file that does not change while this lives.
 pub(crate) struct Pinned {
     core: Arc<Core>,
+    number: InodeNumber,
     tree: Tree,
     size: u64,
     pin: Option<Pin>,
@@ -48,7 +50,7 @@ impl Pinned {
             }
             None => None,
         };
-        Ok(Pinned { core: core.clone(), tree, size, pin })
+        Ok(Pinned { core: core.clone(), number: inode.number, tree, size, pin })
     }
 
     /// Whether the file is still in this state.
@@ -87,7 +89,7 @@ impl View {
             return Ok(None);
         }
         let store = &pinned.core.store;
-        let (Some(place), contiguous) = read_mapping(store, &pinned.tree, offset, len)? else {
+        let (Some(place), contiguous) = read_mapping(store, pinned.number, &pinned.tree, offset, len)? else {
             return Ok(None);
         };
         if contiguous < len || place.0 + len + SLACK > store.runtime.region.len() {

@@ -235,6 +235,11 @@ fn volatile_references(core: &Core, report: &mut CheckReport) -> Result<HashMap<
             }
         }
     }
+    let deferred = store.space.deferred_blocks().unwrap_or_else(|error| {
+        report.problems.push(Problem::of("list of dropped references", "the runtime header", &error));
+        vec![]
+    });
+    deferred.into_iter().for_each(|block| *references.entry(block).or_insert(0) += 1);
     let problems = &mut report.problems;
     let walked = for_each_inode(store, |inode| match advisory::volatile_blocks(store, &inode) {
         Ok(blocks) => blocks.into_iter().for_each(|block| *references.entry(block).or_insert(0) += 1),

@@ -77,5 +77,5 @@ fn make_room(region: &Region, wanted: u64) -> Result<()> {
             other => other.map_err(failed)?,
         }
     }
-    region.file().sync_all().map_err(failed)
+    region.sync_size()
 }

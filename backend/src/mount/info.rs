@@ -46,6 +46,8 @@ pub struct PoolInfo {
     pub clean_at_open: bool,
     /// What this process recovered when it opened it.
     pub recovered: Option<RecoveryInfo>,
+    /// Why nothing can be changed until all members have closed the pool, if a sync has failed in one of them.
+    pub read_only_since: Option<String>,
     /// Who has it open for writing; nobody where this process has it open for reading only.
     pub members: Vec<MemberInfo>,
     /// Its snapshots.
@@ -89,6 +91,7 @@ pub(crate) fn info(core: &Core, opening: &Opening) -> Result<PoolInfo> {
         usage: usage(core)?,
         clean_at_open: opening.clean,
         recovered: opening.recovery,
+        read_only_since: region.failed().map(|error| error.to_string()),
         members: members(core)?,
         snapshots: snapshots(core)?,
     })

@@ -257,7 +257,7 @@ fn publish(store: &Store, directory: &Directory, mut fresh: Vec<Fresh>, more: &[
     match staged {
         Ok((staged, flushed)) => {
             let _change = store.runtime.begin_change(directory.inode.place)?;
-            staged.commit_atomic(store, flushed, more)
+            staged.with_fresh(taken).commit_atomic(store, flushed, more)
         }
         Err(error) => {
             store.space.give_back(&taken);

@@ -40,6 +40,8 @@ pub(crate) mod at {
     pub(crate) const EPOCH: PoolOffset = RUNTIME;
     /// The cut gate, a robust lock.
     pub(crate) const GATE: PoolOffset = RUNTIME.add(8);
+    /// What sync has failed in this epoch, u64, see [`crate::pmem::FailedSync`].
+    pub(crate) const FAILED_SYNC: PoolOffset = RUNTIME.add(16);
     /// The namespace lock.
     pub(crate) const NAMESPACE: PoolOffset = RUNTIME.add(64);
     /// The lock under which the volatile words of an inode are wiped.
@@ -54,8 +56,18 @@ pub(crate) mod at {
     pub(crate) const INODES_USED: PoolOffset = RUNTIME.add(200);
     /// Where to look for a free inode next, u64.
     pub(crate) const INODE_CURSOR: PoolOffset = RUNTIME.add(208);
+    /// The lock of the list of references that wait for a barrier.
+    pub(crate) const DEFERRED_LOCK: PoolOffset = RUNTIME.add(224);
+    /// Held while such references are lowered.
+    pub(crate) const SETTLING: PoolOffset = RUNTIME.add(228);
+    /// The first block of that list, u64.
+    pub(crate) const DEFERRED: PoolOffset = RUNTIME.add(232);
+    /// References that wait or are being lowered, u64.
+    pub(crate) const DEFERRED_COUNT: PoolOffset = RUNTIME.add(240);
     /// Members that died in this epoch, u64: while there are any, the counts are not called clean.
     pub(crate) const DEATHS: PoolOffset = RUNTIME.add(216);
+    /// Raised each time blocks of files have moved under the closed gate, before their old places are free, u64.
+    pub(crate) const MOVES: PoolOffset = RUNTIME.add(248);
 }
 
 #[cold]
@@ -97,6 +109,12 @@ pub(crate) struct Runtime<M = Region, L = LockFile> {
 }
 
 impl Runtime {
+    /// Binds the pieces that opening a pool has gathered.
+    pub(crate) fn new(region: Region, lock_file: LockFile, member: Member, epoch: u64) -> Runtime {
+        region.share_failures(at::FAILED_SYNC);
+        Runtime::of(region, lock_file, member, epoch)
+    }
+
     /// Fills volatile words with zeros, visible to all members when it returns and never waited for on the medium.
     pub(crate) fn zero_volatile(&self, at: PoolOffset, len: u64) -> Result<()> {
         let zeroed = self.region.zero(at, len)?;
@@ -105,8 +123,8 @@ impl Runtime {
 }
 
 impl<M: Memory, L: ByteLocks> Runtime<M, L> {
-    /// Binds the pieces that opening a pool has gathered.
-    pub(crate) fn new(region: M, lock_file: L, member: Member, epoch: u64) -> Runtime<M, L> {
+    /// A membership by these words and byte locks.
+    fn of(region: M, lock_file: L, member: Member, epoch: u64) -> Runtime<M, L> {
         Runtime {
             region,
             lock_file,
@@ -183,5 +201,37 @@ impl<M: Memory, L: ByteLocks> Runtime<M, L> {
         }
         tracing::info!(slot, generation, "recovered a dead member");
         self.free_slot(slot, generation)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::at;
+
+    /// Two words at one place would be a lock that a counter takes.
+    #[test]
+    fn the_words_of_the_runtime_header_lie_apart() {
+        let mut words = [
+            (at::EPOCH, 8),
+            (at::GATE, 4),
+            (at::FAILED_SYNC, 8),
+            (at::NAMESPACE, 4),
+            (at::WIPE, 4),
+            (at::SUPERBLOCK, 4),
+            (at::FREE_BLOCKS, 8),
+            (at::POOL_BLOCKS, 8),
+            (at::INODES_USED, 8),
+            (at::INODE_CURSOR, 8),
+            (at::DEATHS, 8),
+            (at::DEFERRED_LOCK, 4),
+            (at::SETTLING, 4),
+            (at::DEFERRED, 8),
+            (at::DEFERRED_COUNT, 8),
+            (at::MOVES, 8),
+        ];
+        words.sort();
+        for pair in words.windows(2) {
+            assert!(pair[0].0.0 + pair[0].1 <= pair[1].0.0, "{pair:?} overlap");
+        }
     }
 }

@@ -3,13 +3,16 @@
 //! A reader copies, then asks whether the counter is still what it was and even; only then does it judge what it read.
 //! Only the holder of the inode's lock changes the counter. A holder that died in the middle left it odd; the next
 //! change starts from there.
+//!
+//! One more counter, of the whole pool, is raised when blocks move that any number of files may share.
 
 use super::Runtime;
+use super::at::MOVES;
 use super::memory::{ByteLocks, Memory};
 use crate::error::Result;
 use crate::format::inode::{at, field};
 use crate::os::lock::LockFile;
-use crate::pmem::Region;
+use crate::pmem::{Access, Region};
 use crate::units::PoolOffset;
 
 /// A change in progress; the counter is even again when it is dropped.
@@ -18,6 +21,22 @@ pub(crate) struct Change<'a, M: Memory = Region, L: ByteLocks = LockFile> {
     runtime: &'a Runtime<M, L>,
     place: PoolOffset,
     odd: u64,
+}
+
+impl Runtime {
+    /// How often blocks have moved in the whole pool; of a private view, in the file below it. A reader that copies from a
+    /// block asks before and after: who moves blocks holds no inode's lock and raises no inode's counter.
+    pub(crate) fn moves(&self) -> Result<u64> {
+        match self.region.access() {
+            Access::ReadWrite => self.region.load(MOVES),
+            _ => self.region.load_from_file(MOVES),
+        }
+    }
+
+    /// Says that blocks have moved. The gate is closed, the new places are published, the old ones not free yet.
+    pub(crate) fn blocks_moved(&self) -> Result<()> {
+        self.region.add_u64(MOVES, 1).map(drop)
+    }
 }
 
 impl<M: Memory, L: ByteLocks> Runtime<M, L> {

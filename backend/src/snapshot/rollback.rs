@@ -21,6 +21,7 @@ use crate::namespace::directory::{self, Directory, Lock};
 use crate::namespace::edit::Edit;
 use crate::namespace::reclaim::{self, Open};
 use crate::namespace::tree::{Authority, Namespace};
+use crate::namespace::visited::Visited;
 use crate::namespace::{SNAPSHOT_DIRECTORY_NAME, check_depth};
 use crate::runtime::member::Member;
 use crate::space::Reference;
@@ -126,7 +127,10 @@ fn remove_ways(namespace: &Namespace<'_>, made: &[PathBuf]) {
 /// Busy at the first file that is open at or below the paths of the scope.
 fn refuse_open(store: &Store, namespace: &Namespace<'_>, scope: &[(Vec<Vec<u8>>, &Source)]) -> Result<()> {
     scope.iter().try_for_each(|(names, _)| match namespace.resolve(&joined(names)) {
-        Ok(there) => refuse_open_below(store, there.inode, there.kind, &joined(names), 0),
+        Ok(there) => {
+            let mut finder = OpenFiles { store, visited: Visited::default() };
+            finder.refuse(there.inode, there.kind, &joined(names), 0)
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     })
@@ -183,30 +187,40 @@ fn prepare(
     Ok(Return { names: names.to_vec(), parent, old, built: build_source(store, source, false)? })
 }
 
-/// Busy at the first file at or below `inode`, which is `depth` levels down, that is open.
-fn refuse_open_below(store: &Store, inode: Inode, kind: Kind, path: &Path, depth: usize) -> Result<()> {
-    if kind == Kind::Directory {
-        check_depth(depth)?;
-        let directory = Directory { inode, generation: inode.kind(store)?.generation };
-        for entry in directory::list(store, &directory, Lock::Held)? {
-            if entry.inode != SNAPSHOT_DIRECTORY {
-                let below = path.join(OsStr::from_bytes(&entry.name));
-                let inode = Table::get(store, entry.inode)?;
-                refuse_open_below(store, inode, entry.kind, &below, depth + 1)?;
+/// Looks for open files.
+struct OpenFiles<'a> {
+    store: &'a Store,
+    visited: Visited,
+}
+
+impl OpenFiles<'_> {
+    /// Busy at the first file at or below `inode`, which is `depth` levels down, that is open.
+    fn refuse(&mut self, inode: Inode, kind: Kind, path: &Path, depth: usize) -> Result<()> {
+        let store = self.store;
+        if kind == Kind::Directory {
+            check_depth(depth)?;
+            let directory = Directory { inode, generation: inode.kind(store)?.generation };
+            self.visited.enter(store, &directory, path, Lock::Held)?;
+            for entry in directory::list(store, &directory, Lock::Held)? {
+                if entry.inode != SNAPSHOT_DIRECTORY {
+                    let below = path.join(OsStr::from_bytes(&entry.name));
+                    self.refuse(Table::get(store, entry.inode)?, entry.kind, &below, depth + 1)?;
+                }
             }
+            return Ok(());
         }
-        return Ok(());
+        if !is_open_anywhere(store, &inode)? {
+            return Ok(());
+        }
+        let holders: Vec<String> =
+            holders(store, &inode)?.into_iter().map(|member| store.runtime.describe(member)).collect();
+        if holders.is_empty() {
+            return Ok(());
+        }
+        let message =
+            format!("{} have it open; a forced rollback makes their handles stale", holders.join(", "));
+        Err(Error::new(ErrorKind::Busy, message).at(path))
     }
-    if !is_open_anywhere(store, &inode)? {
-        return Ok(());
-    }
-    let holders: Vec<String> =
-        holders(store, &inode)?.into_iter().map(|member| store.runtime.describe(member)).collect();
-    if holders.is_empty() {
-        return Ok(());
-    }
-    let message = format!("{} have it open; a forced rollback makes their handles stale", holders.join(", "));
-    Err(Error::new(ErrorKind::Busy, message).at(path))
 }
 
 /// The live members that have an inode open; dead ones are recovered on the way.

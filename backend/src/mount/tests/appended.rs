@@ -74,7 +74,7 @@ fn an_epoch_ends_with_durable_sizes() {
     assert_eq!(after_a_crash(closed), (5000, 3));
     let recovered = |pool: &Pool, file: &File| {
         let store = &pool.core().store;
-        rebuild(&store.runtime.region, store.space.pool_blocks().unwrap()).unwrap();
+        rebuild(&store.runtime.region, store.space.pool_blocks().unwrap(), true).unwrap();
         forgotten(pool, file);
     };
     assert_eq!(after_a_crash(recovered), (5000, 3));

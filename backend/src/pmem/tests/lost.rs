@@ -205,8 +205,16 @@ fn a_full_file_system_is_an_error() {
     let results: Vec<_> = (0..256).map(|block| region.write(PoolOffset(block * 4096), &[1; 4096])).collect();
     let stored = results.iter().filter(|result| result.is_ok()).count();
     let lost = results.iter().filter_map(|result| result.as_ref().err());
-    assert!(lost.clone().all(|error| error.kind() == ErrorKind::MediaError));
+    assert!(lost.clone().all(|error| error.kind() == ErrorKind::NoSpace));
     assert_eq!((stored + lost.count(), stored <= 16), (256, true), "{stored} blocks stored in 64 KiB");
+    // Once there is room, the same stores succeed.
+    let more = c"size=4m".as_ptr().cast();
+    // SAFETY: all strings are NUL-terminated.
+    let grown = unsafe {
+        libc::mount(c"daxcow-test".as_ptr(), target.as_ptr(), c"tmpfs".as_ptr(), libc::MS_REMOUNT, more)
+    };
+    assert_eq!(grown, 0);
+    assert!((0..256).all(|block| region.write(PoolOffset(block * 4096), &[1; 4096]).is_ok()));
     drop((results, region, scratch));
     // SAFETY: the string is NUL-terminated.
     assert_eq!(unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) }, 0);

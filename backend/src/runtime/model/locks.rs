@@ -94,7 +94,7 @@ fn the_words_of_a_former_member_are_free_when_its_slot_is_used_again() {
 
 /// Two threads of one member, and another member: a word of one's own slot is always a living one's.
 fn threads_contend() {
-    let machine = Arc::new(Machine::new(2, None, true));
+    let machine = Arc::new(Machine::new(2, None, false));
     let own = Arc::new(member(&machine, 0, NEVER));
     let other = member(&machine, 1, NEVER);
     let threads =

@@ -181,7 +181,7 @@ fn member(machine: &Arc<Machine>, slot: u32, dies_at: u64) -> Bound {
 
 /// A member that recovers others as the pool's code does: what the lane says is done, and then the lane is empty.
 fn bind(process: Process, member: Member) -> Bound {
-    let runtime = Runtime::new(process.clone(), process.clone(), member, EPOCH);
+    let runtime = Runtime::of(process.clone(), process.clone(), member, EPOCH);
     runtime.set_recoverer(Box::new(move |slot| process.replay(slot)));
     runtime
 }
