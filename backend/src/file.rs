@@ -110,7 +110,7 @@ impl File {
         self.pool.core()
     }
 
-    fn target(&self) -> &Inode {
+    pub(crate) fn target(&self) -> &Inode {
         &self.open.inode
     }
 

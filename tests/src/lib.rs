@@ -13,6 +13,7 @@
 //! | [`probes`] [`process`] [`system`] | what a test has other processes do |
 //! | [`sequences`] [`aftermath`] | operations to be interrupted, and judging what is left |
 //! | [`deaths`] | death at a chosen step |
+//! | `kill` | deaths at every step, beside others that work on (feature `sim`) |
 //! | [`anatomy`] | the structures in a pool's bytes, found and changed without the backend |
 //! | [`fuzz`] | inputs made of bytes, and what a pool does with them |
 //! | `images` | crash images (feature `sim`) |
@@ -31,6 +32,8 @@ pub mod fuzz;
 pub mod generate;
 #[cfg(feature = "sim")]
 pub mod images;
+#[cfg(feature = "sim")]
+pub mod kill;
 pub mod model;
 pub mod op;
 pub mod place;

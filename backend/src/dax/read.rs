@@ -7,24 +7,26 @@ use crate::iomap::{read_end, read_mapping};
 use crate::journal::Store;
 use crate::units::BLOCK_SIZE;
 
-/// Tries without the lock before it is taken.
-const TRIES: u32 = 64;
+/// How often a reader begins anew because blocks have moved, before it takes the lock.
+const MOVES_MAX: u32 = 8;
 /// Bytes that one validated piece has at most: larger reads go piece by piece, so that a busy writer cannot starve them.
 const PIECE: u64 = 256 * BLOCK_SIZE;
 
 /// Runs `look`, which reads and changes nothing, against one unmoving state of the inode: without the lock while nobody
 /// changes it, otherwise under the lock. Errors count only if nothing moved.
 pub(crate) fn stable<T>(store: &Store, inode: &Inode, mut look: impl FnMut() -> Result<T>) -> Result<T> {
-    for _ in 0..TRIES {
-        let moves = store.runtime.moves()?;
-        if let Some(sequence) = store.runtime.sequence(inode.place)? {
-            let seen = look();
-            if store.runtime.unchanged_since(inode.place, sequence)? && store.runtime.moves()? == moves {
-                inode.expect_unmoved(store)?;
-                return seen;
+    for _ in 0..MOVES_MAX {
+        let mut noting_moves = || -> Result<_> { Ok((store.runtime.moves()?, look())) };
+        match store.runtime.look_unlocked(inode.place, &mut noting_moves)? {
+            Some(looked) => {
+                let (moves, seen) = looked?;
+                if store.runtime.moves()? == moves {
+                    inode.expect_unmoved(store)?;
+                    return seen;
+                }
             }
+            None => break,
         }
-        std::hint::spin_loop();
     }
     let _held = inode.lock(store)?;
     // A writer that died in the middle left the counter odd: with the lock held it can be made even.

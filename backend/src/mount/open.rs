@@ -6,7 +6,7 @@
 //!     yes: choose the superblock -> epoch + 1, state open, durably -> wipe volatile state -> replay all lanes
 //!          -> counts: trusted after a clean close, otherwise rebuilt, too high where there is damage
 //!     no:  check that the volatile state is of the superblock's epoch
-//!   take a slot -> recover the dead members that were met on the way
+//!   claim a slot -> recover the member that died in it -> occupy it -> recover the other dead members
 //! unlock the opening byte
 //! ```
 
@@ -27,7 +27,9 @@ use crate::os::file::{Identity, identity};
 use crate::os::lock::LockFile;
 use crate::os::process;
 use crate::pmem::{Access, FailedSync, MapOptions, Region};
-use crate::runtime::member::{MEMBERS_BYTE, Member, OPENING_BYTE, any_slot_in_use, take_slot};
+use crate::runtime::member::{
+    Claim, MEMBERS_BYTE, Member, OPENING_BYTE, any_slot_in_use, claim_slot, occupy,
+};
 use crate::runtime::{Runtime, at};
 
 /// How a pool was found when this process opened it.
@@ -173,12 +175,20 @@ fn join(region: Region, lock_file: LockFile) -> Result<(Arc<Core>, Opening)> {
     Ok((core, Opening { clean: true, recovery: None }))
 }
 
-/// Becomes a member: takes a slot and recovers the dead members that were met on the way. The volatile state is in order,
-/// and the opening byte stays locked.
+/// Becomes a member: takes a slot and recovers all members that have died. The volatile state is in order, and the opening
+/// byte stays locked.
 pub(super) fn assemble(region: Region, lock_file: LockFile, superblock: &Superblock) -> Result<Arc<Core>> {
-    let (member, dead) = take_slot(&region, &lock_file)?;
+    let Claim { member, predecessor, dead } = claim_slot(&region, &lock_file)?;
     let core = member_core(region, lock_file, member, superblock);
     let runtime = &core.store.runtime;
+    let recovered = predecessor
+        .map_or(Ok(()), |Member { slot, generation }| runtime.recover_claimed(slot, generation))
+        .and_then(|()| occupy(&runtime.region, member));
+    if let Err(error) = recovered {
+        // What hangs from the slot is the dead member's still: nothing of it may be given back as one's own.
+        runtime.lose();
+        return Err(error);
+    }
     for Member { slot, generation } in dead {
         runtime.recover_if_dead(slot, generation)?;
     }

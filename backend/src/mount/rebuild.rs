@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use super::census::Census;
 use crate::error::{Error, Result};
+use crate::format::inode::at;
 use crate::format::layout;
 use crate::inode::Inode;
 use crate::pmem::{Flushed, Region};
@@ -54,7 +55,8 @@ impl Hidden {
 }
 
 /// Counts all references and stores the counts and the hints of free blocks. `counts_survived` says that the counts of before are
-/// not too low.
+/// not too low. Makes the sizes of all files durable: who stored them lazily may have died, and the note of it dies with
+/// the epoch.
 pub(super) fn rebuild(region: &Region, pool_blocks: u64, counts_survived: bool) -> Result<Rebuilt> {
     let mut census = Census::take(region, pool_blocks)?;
     let hidden = match (census.hides_references(), counts_survived) {
@@ -69,6 +71,10 @@ pub(super) fn rebuild(region: &Region, pool_blocks: u64, counts_survived: bool) 
     }
     let damaged = census.damaged().len() as u64;
     let inodes = census.inodes();
+    let sizes = inodes.iter().fold(Flushed::none(), |flushed, facts| {
+        flushed.join(region.flush_range(facts.inode.field(at::SIZE), 8))
+    });
+    region.fence(sizes)?;
     Ok(Rebuilt {
         free_blocks,
         inodes_used: inodes.len() as u64 + damaged,

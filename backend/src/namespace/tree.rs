@@ -14,7 +14,7 @@ use std::path::Path;
 use super::directory::{self, Directory, Lock};
 use super::edit::Edit;
 use super::path::components;
-use super::reclaim;
+use super::reclaim::{self, Open};
 use super::resolve::{self, Located};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::dirent::Dirent;
@@ -72,7 +72,9 @@ impl Core {
         // Reclaiming locks the namespace for each of its steps.
         let detached = self.namespace()?.detach(path)?;
         match detached {
-            Some(top) => reclaim::reclaim_tree(&self.store, &top).map(|_| ()).map_err(|error| error.at(path)),
+            Some(top) => reclaim::reclaim_tree(&self.store, &top, Open::LivesOn)
+                .map(|_| ())
+                .map_err(|error| error.at(path)),
             None => Ok(()),
         }
     }
@@ -220,7 +222,7 @@ impl<'a> Namespace<'a> {
             return error(ErrorKind::IsADirectory, "it is a directory");
         }
         if let (inode, 0) = self.take_name_by(&place, &entry, commit)? {
-            reclaim::release(self.store, &inode, entry.generation);
+            reclaim::release(self.store, &inode, entry.generation, Open::LivesOn);
         }
         Ok(())
     }
@@ -301,7 +303,7 @@ impl<'a> Namespace<'a> {
             edit.commit(self.store, &[source.directory, target.directory])?;
         }
         if let Some((inode, 0, generation)) = unlinked {
-            reclaim::release(self.store, &inode, generation);
+            reclaim::release(self.store, &inode, generation, Open::LivesOn);
         }
         Ok(())
     }
@@ -336,7 +338,7 @@ impl<'a> Namespace<'a> {
         match self.first_link(place, &located, made) {
             Ok(edit) => edit.commit(self.store, &[place.directory])?,
             Err(error) => {
-                reclaim::release(self.store, &inode, generation);
+                reclaim::release(self.store, &inode, generation, Open::LivesOn);
                 return Err(error);
             }
         }
@@ -353,7 +355,7 @@ impl<'a> Namespace<'a> {
 
     fn remove(&self, place: &Place<'_>, entry: &Dirent) -> Result<()> {
         if let (inode, 0) = self.take_name(place, entry)? {
-            reclaim::release(self.store, &inode, entry.generation);
+            reclaim::release(self.store, &inode, entry.generation, Open::LivesOn);
         }
         Ok(())
     }
