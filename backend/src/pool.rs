@@ -10,7 +10,7 @@ use crate::dax::batch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::file::{Batch, File, FileOptions};
 use crate::inode::Core;
-use crate::mount::check::CheckReport;
+use crate::mount::check::{CheckReport, Problem};
 use crate::mount::info::PoolInfo;
 use crate::mount::open::Opening;
 use crate::mount::usage::SpaceUsage;
@@ -200,6 +200,15 @@ impl Pool {
     /// `Busy` where operations in flight do not end, `MediaError`. What is found is in the report.
     pub fn check(&self) -> Result<CheckReport> {
         mount::check::check(self.core())
+    }
+
+    /// Reads every byte of every file and map once: memory that is lost, by every path (of files, directories and
+    /// snapshots) that leads to it and the range that is gone. Others may work meanwhile.
+    ///
+    /// # Errors
+    /// `MediaError` where the root directory is lost. What else is lost is no error, but among the problems.
+    pub fn scrub(&self) -> Result<Vec<Problem>> {
+        mount::scrub::scrub(&self.core().store)
     }
 
     /// Opens or creates the file at `path`.

@@ -14,6 +14,16 @@ pub fn bytes(view: &View) -> &[u8] {
     unsafe { std::slice::from_raw_parts(view.as_ptr(), view.len()) }
 }
 
+/// The byte `at` bytes beyond the end of a view, less than 256.
+#[must_use]
+pub fn beyond(view: &View, at: usize) -> u8 {
+    assert!(at < 256, "{at} bytes beyond a view");
+    // SAFETY: 256 bytes beyond a view can be read, and hold anything.
+    let place = unsafe { view.as_ptr().add(view.len() + at) };
+    // SAFETY: as above.
+    unsafe { place.read_volatile() }
+}
+
 /// The word at `offset`, a multiple of 8, of a region of shared memory that is longer than that.
 #[must_use]
 pub fn load(region: NonNull<u8>, offset: usize) -> u64 {

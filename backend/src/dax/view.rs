@@ -95,7 +95,7 @@ impl View {
         if contiguous < len || place.0 + len + SLACK > store.runtime.region.len() {
             return Ok(None);
         }
-        let guard = store.runtime.region.register_view(place, len)?;
+        let guard = store.runtime.region.register_view(place, len, SLACK)?;
         Ok(Some(View { guard, _pinned: pinned.clone() }))
     }
 

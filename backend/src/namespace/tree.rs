@@ -72,9 +72,15 @@ impl Core {
         // Reclaiming locks the namespace for each of its steps.
         let detached = self.namespace()?.detach(path)?;
         match detached {
-            Some(top) => reclaim::reclaim_tree(&self.store, &top, Open::LivesOn)
-                .map(|_| ())
-                .map_err(|error| error.at(path)),
+            Some(top) => match reclaim::reclaim_tree(&self.store, &top, Open::LivesOn) {
+                Ok(_) => Ok(()),
+                Err(error) => {
+                    // Its name is gone; what is left of it waits for the next try.
+                    self.orphans.lock().push(top.inode);
+                    self.store.runtime.leave_doubt();
+                    Err(error.at(path))
+                }
+            },
             None => Ok(()),
         }
     }

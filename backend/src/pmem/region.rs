@@ -142,7 +142,7 @@ impl Region {
             path: path.to_owned(),
             file,
             extending: Mutex::new(()),
-            _watch: fault::watch(base, reservation.len(), None, 0),
+            _watch: fault::watch(base, reservation.len(), 0, None),
             reservation,
         };
         region.advise(0, len);
