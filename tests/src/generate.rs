@@ -42,19 +42,40 @@ impl Generator {
         Generator { rng: Rng::new(seed), limits }
     }
 
+    /// A generator that draws from `rng`.
+    #[must_use]
+    pub fn drawing(rng: Rng, limits: Limits) -> Generator {
+        Generator { rng, limits }
+    }
+
+    /// The next operation; nothing when what it draws from is used up.
+    pub fn next_drawn(&mut self, model: &Model) -> Option<Op> {
+        while !self.rng.is_used_up() {
+            let op = self.any_op(model);
+            if !model.is_void(&op) {
+                return Some(op);
+            }
+        }
+        None
+    }
+
     /// The next operation.
     pub fn next_op(&mut self, model: &Model) -> Op {
         loop {
-            let op = match self.rng.weighted(&[55, 14, 18, 9, 4]) {
-                0 => self.file_op(model),
-                1 => self.batch_op(model),
-                2 => self.name_op(model),
-                3 => self.snapshot_op(model),
-                _ => self.pool_op(),
-            };
+            let op = self.any_op(model);
             if !model.is_void(&op) {
                 return op;
             }
+        }
+    }
+
+    fn any_op(&mut self, model: &Model) -> Op {
+        match self.rng.weighted(&[55, 14, 18, 9, 4]) {
+            0 => self.file_op(model),
+            1 => self.batch_op(model),
+            2 => self.name_op(model),
+            3 => self.snapshot_op(model),
+            _ => self.pool_op(),
         }
     }
 

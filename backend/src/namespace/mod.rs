@@ -16,6 +16,7 @@
 //! | [`edit`] | the words that a change of names stores as one |
 //! | [`resolve`] | what a path names; no lock is taken |
 //! | [`tree`] | create, link, rename, remove |
+//! | [`visited`] | where a walk has been |
 //! | [`reclaim`] | freeing what has no name, and is not open, any more |
 //!
 //! Every change happens under the namespace lock, which protects the blocks of directories and the links of all inodes.
@@ -29,6 +30,7 @@ pub(crate) mod path;
 pub(crate) mod reclaim;
 pub(crate) mod resolve;
 pub(crate) mod tree;
+pub(crate) mod visited;
 
 #[cfg(test)]
 mod tests;

@@ -19,6 +19,7 @@ use crate::namespace::directory::{self, Directory, Lock};
 use crate::namespace::path::components;
 use crate::namespace::reclaim;
 use crate::namespace::tree::{Authority, Namespace};
+use crate::namespace::visited::Visited;
 use crate::pmem::Flushed;
 use crate::pmem::medium::Granularity;
 
@@ -169,7 +170,7 @@ pub(crate) fn list(core: &Core) -> Result<Vec<SnapshotInfo>> {
             paths: Vec::new(),
             files: 0,
         };
-        match describe(store, &top, &mut Vec::new(), &mut info) {
+        match describe(store, &top, &mut Vec::new(), &mut Visited::default(), &mut info) {
             Ok(()) => snapshots.push(info),
             // It was deleted while it was looked at.
             Err(error) if error.kind() == ErrorKind::Stale => {}
@@ -180,15 +181,23 @@ pub(crate) fn list(core: &Core) -> Result<Vec<SnapshotInfo>> {
     Ok(snapshots)
 }
 
-fn describe(store: &Store, at: &Directory, way: &mut Vec<Vec<u8>>, info: &mut SnapshotInfo) -> Result<()> {
+fn describe(
+    store: &Store,
+    at: &Directory,
+    way: &mut Vec<Vec<u8>>,
+    visited: &mut Visited,
+    info: &mut SnapshotInfo,
+) -> Result<()> {
     check_depth(way.len())?;
+    // No name in a snapshot ever moves.
+    visited.enter(store, at, &joined(way), Lock::Held)?;
     if at.inode.birth(store)?.attribute == ATTRIBUTE_SCOPE {
         info.paths.push(joined(way));
     }
     for entry in directory::list(store, at, Lock::Free)? {
         way.push(entry.name.clone());
         if entry.kind == Kind::Directory {
-            describe(store, &Directory::of(store, &entry)?, way, info)?;
+            describe(store, &Directory::of(store, &entry)?, way, visited, info)?;
         } else {
             info.files += 1;
             if Table::get(store, entry.inode)?.birth(store)?.attribute == ATTRIBUTE_SCOPE {

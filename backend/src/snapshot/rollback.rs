@@ -21,6 +21,7 @@ use crate::namespace::directory::{self, Directory, Lock};
 use crate::namespace::edit::Edit;
 use crate::namespace::reclaim;
 use crate::namespace::tree::{Authority, Namespace};
+use crate::namespace::visited::Visited;
 use crate::namespace::{SNAPSHOT_DIRECTORY_NAME, check_depth};
 use crate::runtime::member::Member;
 use crate::space::Reference;
@@ -137,7 +138,8 @@ fn find_all_open(
         let mut open = Vec::new();
         match namespace.resolve(&joined(names)) {
             Ok(there) => {
-                let mut finder = OpenFiles { store, force: options.force, found: &mut open };
+                let mut finder =
+                    OpenFiles { store, force: options.force, found: &mut open, visited: Visited::default() };
                 finder.find(there.inode, there.kind, &joined(names), 0)?;
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -205,6 +207,7 @@ struct OpenFiles<'a> {
     store: &'a Store,
     force: bool,
     found: &'a mut Vec<OpenFile>,
+    visited: Visited,
 }
 
 impl OpenFiles<'_> {
@@ -215,6 +218,7 @@ impl OpenFiles<'_> {
         if kind == Kind::Directory {
             check_depth(depth)?;
             let directory = Directory { inode, generation: inode.kind(store)?.generation };
+            self.visited.enter(store, &directory, path, Lock::Held)?;
             for entry in directory::list(store, &directory, Lock::Held)? {
                 if entry.inode != SNAPSHOT_DIRECTORY {
                     let below = path.join(OsStr::from_bytes(&entry.name));
