@@ -217,8 +217,9 @@ fn files_without_names_get_them_all_at_once_or_not_at_all() {
     pool.create_dir("d").unwrap();
     let files: Vec<File> = (0..20).map(|_| pool.open_unnamed().unwrap()).collect();
     files.iter().for_each(|file| file.write_at(&[7; 5000], 0).unwrap());
-    let name =
-        |number: usize| format!("{}{}", if number.is_multiple_of(2) { "d/" } else { "" }, "n".repeat(1 + 12 * number));
+    let name = |number: usize| {
+        format!("{}{}", if number.is_multiple_of(2) { "d/" } else { "" }, "n".repeat(1 + 12 * number))
+    };
     let named: Vec<_> = files.iter().enumerate().map(|(number, file)| (file, name(number))).collect();
     pool.open_file(name(19), &rw()).unwrap();
     assert_eq!(pool.link(&named).unwrap_err().kind(), ErrorKind::AlreadyExists);
