@@ -16,10 +16,11 @@ use crate::dax::view::{Pinned, View};
 use crate::dax::write::{SizeChange, Source};
 use crate::dax::{self, range};
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::inode::Kind;
 use crate::inode::advisory::{self, HandleId, LockMode, LockState, SharedMemory};
 use crate::inode::open::OpenInode;
 use crate::inode::{Core, Inode};
-use crate::namespace::resolve;
+use crate::namespace::resolve::{self, Located};
 use crate::pmem::medium::Granularity;
 use crate::pool::Pool;
 use crate::relocate::defrag::{self, DefragReport};
@@ -332,6 +333,21 @@ impl File {
     pub fn is_stale(&self) -> Result<bool> {
         let store = &self.core().store;
         Ok(self.target().links(store)? == 0 || self.target().is_replaced(store)?)
+    }
+
+    /// The file as something that a name of `pool` may lead to.
+    pub(crate) fn located_in(&self, pool: &Pool) -> Result<Located> {
+        if !Arc::ptr_eq(self.core(), pool.core()) {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "a file of another pool cannot have a name in this one",
+            ));
+        }
+        if self.target().is_replaced(&self.core().store)? {
+            return Err(Error::new(ErrorKind::Stale, "a rollback has put another file in its place"));
+        }
+        let OpenInode { inode, generation, snapshot, .. } = &*self.open;
+        Ok(Located { inode: *inode, generation: *generation, kind: Kind::File, read_only: *snapshot })
     }
 
     /// Makes `[dst_offset, dst_offset + len)` of this file share the blocks of `[src_offset, src_offset + len)` of `src`,

@@ -332,6 +332,21 @@ impl Pool {
         self.marked(new, |namespace| namespace.hard_link(existing, new))
     }
 
+    /// Gives files of this pool names, all of them in one transaction: further ones, or the first one of a file that was
+    /// made by [`Pool::open_unnamed`] or whose last name was removed.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, `NotFound` for a missing directory, `NotADirectory`, `TooManyLinks`, `ReadOnly`, `NoSpace`,
+    /// `InvalidInput` for a file of another pool and for too many names: then no name was given.
+    pub fn link<P: AsRef<Path>>(&self, files: &[(&File, P)]) -> Result<()> {
+        let mut links = Vec::with_capacity(files.len());
+        for (file, path) in files {
+            links.push((file.located_in(self)?, path.as_ref()));
+        }
+        let first = links.first().map_or(Path::new("/"), |(_, path)| *path);
+        self.marked(first, |namespace| namespace.link(links))
+    }
+
     /// What is known about what `path` names.
     ///
     /// # Errors
