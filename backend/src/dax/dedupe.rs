@@ -40,8 +40,7 @@ pub(crate) fn dedupe_range(
     check_ranges(store, source, from, target, to, len)?;
     let len = len.min(DEDUPE_MAX);
     let (theirs, ours) = (Tree::of(&store.space, source.place)?, Tree::of(&store.space, target.place)?);
-    let (theirs, ours) =
-        (Mapped { inode: source, tree: &theirs }, Mapped { inode: target, tree: &ours });
+    let (theirs, ours) = (Mapped { inode: source, tree: &theirs }, Mapped { inode: target, tree: &ours });
     let mut changes = Vec::new();
     let mut done = 0;
     while done < blocks_for(len) {

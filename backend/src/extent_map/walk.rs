@@ -7,8 +7,8 @@ use super::lookup::{Tree, load_entry};
 use crate::error::Result;
 use crate::format::entry::{Entry, Root, span};
 use crate::format::lane::Record;
-use crate::space::{Reference, Space};
 use crate::space::counts::read_node;
+use crate::space::{Reference, Space};
 use crate::units::{BlockNumber, FileBlock, PoolOffset};
 
 /// A word that names a data block.
