@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use crate::dax::batch::{Side, check_no_batch};
 pub use crate::dax::dedupe::Dedupe;
 pub use crate::dax::range::{Extent, ExtentKind};
-use crate::dax::view::{Pinned, View};
+use crate::dax::view::{Pinned, View, Views};
 use crate::dax::write::{SizeChange, Source};
 use crate::dax::{self, range};
 use crate::error::{Error, ErrorKind, Result};
@@ -451,17 +451,29 @@ impl File {
     /// # Errors
     /// `NoSpace` if the pin cannot be noted; `TooManyLinks`, `MediaError`, `Corrupt`.
     pub fn view(&self, offset: u64, len: usize) -> Result<Option<View>> {
+        View::of(&self.pinned()?, offset, len as u64)
+    }
+
+    /// All of the file, readable in place as it is now, whatever is written, truncated or removed meanwhile.
+    ///
+    /// # Errors
+    /// As [`File::view`].
+    pub fn views(&self) -> Result<Views> {
+        Views::of(&self.pinned()?)
+    }
+
+    /// The present state, pinned; one pin for all views of it.
+    fn pinned(&self) -> Result<Arc<Pinned>> {
         self.readable()?;
         let mut cached = self.pinned.lock();
-        let pinned = match cached.upgrade() {
-            Some(pinned) if pinned.is_current(self.target())? => pinned,
+        match cached.upgrade() {
+            Some(pinned) if pinned.is_current(self.target())? => Ok(pinned),
             _ => {
                 let pinned = Arc::new(Pinned::new(self.core(), self.target())?);
                 *cached = Arc::downgrade(&pinned);
-                pinned
+                Ok(pinned)
             }
-        };
-        View::of(&pinned, offset, len as u64)
+        }
     }
 
     /// Takes one of the file's 16 numbered advisory locks, shared by all handles of all processes. Never waits: `false`

@@ -37,6 +37,17 @@ pub struct Pool {
     inner: Arc<Inner>,
 }
 
+/// A pool that may have been closed by everybody who held it.
+pub(crate) struct WeakPool(Weak<Inner>);
+
+impl WeakPool {
+    /// The pool, if somebody still holds it and this process opened it.
+    pub(crate) fn upgrade(&self) -> Option<Pool> {
+        let inner = self.0.upgrade()?;
+        inner.core.store.runtime.region.check_fork().is_ok().then_some(Pool { inner })
+    }
+}
+
 struct Inner {
     /// Taken by the close; there until then.
     core: Arc<Core>,
@@ -47,7 +58,7 @@ struct Inner {
 /// Pools opened by [`Pool::open_shared`], by device and inode of the host file.
 static SHARED: Mutex<Option<SharedPools>> = Mutex::new(None);
 
-type SharedPools = HashMap<(u64, u64), Weak<Inner>>;
+type SharedPools = HashMap<(u64, u64), WeakPool>;
 
 impl Pool {
     /// Creates a pool and opens it.
@@ -85,13 +96,11 @@ impl Pool {
         let mut shared = SHARED.lock();
         let shared = shared.get_or_insert_default();
         let key = (node.device, node.inode);
-        if let Some(inner) = shared.get(&key).and_then(Weak::upgrade)
-            && inner.core.store.runtime.region.check_fork().is_ok()
-        {
-            return Ok(Pool { inner });
+        if let Some(pool) = shared.get(&key).and_then(WeakPool::upgrade) {
+            return Ok(pool);
         }
         let pool = Pool::open(path, options)?;
-        shared.insert(key, Arc::downgrade(&pool.inner));
+        shared.insert(key, pool.downgrade());
         Ok(pool)
     }
 
@@ -109,6 +118,15 @@ impl Pool {
 
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.inner.core
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakPool {
+        WeakPool(Arc::downgrade(&self.inner))
+    }
+
+    /// Whether both are handles of one opening of one pool.
+    pub(crate) fn is_same(&self, other: &Pool) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
     }
 
     /// Fails where the pool may only be read.

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The calls that can fail.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Call {
+pub(crate) enum Call {
     Msync,
     Fdatasync,
     Fsync,
@@ -31,12 +31,12 @@ thread_local! {
 }
 
 /// From here on the `nth` call of this kind by this thread, counted from 1, fails with `errno`.
-pub fn arm(call: Call, nth: u64, errno: c_int) {
+pub(crate) fn arm(call: Call, nth: u64, errno: c_int) {
     ARMED.set(Some((call, nth, errno)));
 }
 
 /// No call fails any more; whether one has.
-pub fn disarm() -> bool {
+pub(crate) fn disarm() -> bool {
     ARMED.take().is_none()
 }
 
@@ -75,7 +75,7 @@ macro_rules! intercept {
         /// # Safety
         /// As the function of this name.
         #[unsafe(no_mangle)]
-        pub unsafe extern "C" fn $name($($argument: $type),*) -> $answer {
+        pub(crate) unsafe extern "C" fn $name($($argument: $type),*) -> $answer {
             static REAL: AtomicUsize = AtomicUsize::new(0);
             if $when && fails(Call::$call) {
                 return $failure;
