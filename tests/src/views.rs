@@ -4,7 +4,7 @@
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use daxcow::View;
+use daxcow::{View, Views};
 
 /// The bytes a view shows.
 #[must_use]
@@ -22,6 +22,14 @@ pub fn beyond(view: &View, at: usize) -> u8 {
     let place = unsafe { view.as_ptr().add(view.len() + at) };
     // SAFETY: as above.
     unsafe { place.read_volatile() }
+}
+
+/// The bytes that are found in the views of a whole file.
+#[must_use]
+pub fn found(views: &Views, offset: u64, len: usize) -> Option<&[u8]> {
+    let (pointer, _) = views.find(offset, len)?;
+    // SAFETY: as above, with the views of the file in place of the one.
+    Some(unsafe { std::slice::from_raw_parts(pointer, len) })
 }
 
 /// The word at `offset`, a multiple of 8, of a region of shared memory that is longer than that.

@@ -8,6 +8,7 @@ use crate::extent_map::{Change, Content, Mapped, Tree};
 use crate::format::entry::{HEIGHT_MAX, span};
 use crate::format::inode::FILE_SIZE_MAX;
 use crate::inode::Inode;
+use crate::iomap::after_previous;
 use crate::journal::Store;
 use crate::pmem::Flushed;
 use crate::space::Purpose;
@@ -176,6 +177,9 @@ fn fill_holes(
         let mut blocks = found.blocks;
         match found.mapped {
             None => {
+                if goal.is_none() {
+                    goal = after_previous(store, &tree, at)?;
+                }
                 let mut reservation = store.space.reserve(blocks, Purpose::Store)?;
                 let run = store.space.allocate(&mut reservation, blocks, goal)?;
                 blocks = run.blocks;

@@ -104,9 +104,14 @@ impl Table {
             let cursor = region.load(at::INODE_CURSOR)?.clamp(1, capacity - 1);
             for number in (cursor..capacity).chain(1..cursor) {
                 let inode = Table::get(store, InodeNumber(number))?;
-                if inode.kind(store)?.kind == Kind::Free {
-                    region.store_u64(at::INODE_CURSOR, number + 1)?;
-                    return Ok(inode);
+                match inode.kind(store) {
+                    Ok(kind) if kind.kind == Kind::Free => {
+                        region.store_u64(at::INODE_CURSOR, number + 1)?;
+                        return Ok(inode);
+                    }
+                    // A damaged one may be in use.
+                    Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
+                    _ => {}
                 }
             }
         }

@@ -1,6 +1,8 @@
 //! The state of a set of paths at one instant.
 
-use std::path::Path;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use super::{ATTRIBUTE_SCOPE, ATTRIBUTE_WAY};
 use crate::error::{Error, ErrorKind, Result};
@@ -12,6 +14,7 @@ use crate::journal::Store;
 use crate::namespace::check_depth;
 use crate::namespace::directory::{self, Directory, Lock};
 use crate::namespace::path::components;
+use crate::namespace::visited::Visited;
 use crate::space::Reference;
 
 /// A file or directory as it was when the gate was closed.
@@ -67,7 +70,13 @@ impl Cut {
     }
 
     fn take(core: &Core, find: impl FnOnce(&mut Finder<'_>) -> Result<Source>) -> Result<Cut> {
-        let mut finder = Finder { store: &core.store, files: 0, raised: Vec::new() };
+        let mut finder = Finder {
+            store: &core.store,
+            files: 0,
+            raised: Vec::new(),
+            visited: Visited::default(),
+            way: PathBuf::new(),
+        };
         let gate = core.store.runtime.cut()?;
         let found = find(&mut finder);
         drop(gate);
@@ -86,6 +95,9 @@ struct Finder<'a> {
     store: &'a Store,
     files: u64,
     raised: Vec<Reference>,
+    visited: Visited,
+    /// From the top of the cut to where the walk is.
+    way: PathBuf,
 }
 
 impl Finder<'_> {
@@ -150,13 +162,17 @@ impl Finder<'_> {
             return self.file(inode, attribute);
         }
         check_depth(depth)?;
+        let directory = self.directory(inode)?;
+        self.visited.enter(self.store, &directory, &self.way, Lock::Held)?;
         let mut children = Vec::new();
-        for entry in directory::list(self.store, &self.directory(inode)?, Lock::Held)? {
+        for entry in directory::list(self.store, &directory, Lock::Held)? {
             if entry.inode == SNAPSHOT_DIRECTORY {
                 continue;
             }
             let below = Table::get(self.store, entry.inode)?;
+            self.way.push(OsStr::from_bytes(&entry.name));
             children.push((entry.name, self.source(below, entry.kind, 0, depth + 1)?));
+            self.way.pop();
         }
         Ok(Source { inode, attribute, what: What::Directory(children) })
     }

@@ -50,7 +50,7 @@ impl Space {
     /// Blocks of the pool as all members see it now; maps what another member has grown it by.
     pub(crate) fn pool_blocks(&self) -> Result<u64> {
         let blocks = self.runtime.region.load(at::POOL_BLOCKS)?;
-        if blocks * BLOCK_SIZE > self.runtime.region.len() {
+        if blocks.saturating_mul(BLOCK_SIZE) > self.runtime.region.len() {
             self.runtime.region.extend()?;
         }
         Ok(blocks)
