@@ -56,6 +56,7 @@ pub use mount::info::{MemberInfo, PoolInfo};
 pub use mount::open::RecoveryInfo;
 pub use mount::usage::SpaceUsage;
 pub use mount::{CreateOptions, OpenOptions};
+pub use namespace::resolve::KnownName;
 pub use path::{PoolPath, split_pool_path};
 pub use place::Place;
 pub use pmem::FailedSync;

@@ -15,6 +15,7 @@ use crate::mount::info::PoolInfo;
 use crate::mount::open::Opening;
 use crate::mount::usage::SpaceUsage;
 use crate::mount::{self, CreateOptions, OpenOptions};
+use crate::namespace::resolve::KnownName;
 use crate::namespace::tree::Authority;
 use crate::namespace::tree::Namespace;
 use crate::namespace::{format_namespace, resolve, walk};
@@ -379,6 +380,18 @@ impl Pool {
     /// `NameTooLong`, `InvalidInput`, `Corrupt`.
     pub fn exists(&self, path: impl AsRef<Path>) -> Result<bool> {
         resolve::exists(&self.core().store, path.as_ref())
+    }
+
+    /// As [`Pool::exists`], for who asks again and again: `known` remembers the answer until a directory on the way changes,
+    /// in whatever process. It belongs to this pool and path.
+    ///
+    /// # Errors
+    /// As [`Pool::exists`].
+    pub fn exists_known(&self, path: impl AsRef<Path>, known: &mut KnownName) -> Result<bool> {
+        match self.core().store.runtime.region.access() {
+            Access::ReadWrite => resolve::exists_known(&self.core().store, path.as_ref(), known),
+            _ => self.exists(path),
+        }
     }
 
     /// The entries of a directory, sorted by name.
