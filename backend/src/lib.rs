@@ -66,7 +66,9 @@ pub use relocate::dedupe::{DedupeOptions, DedupeProgress, DedupeReport};
 pub use relocate::defrag::DefragReport;
 pub use snapshot::diff::{Change, DiffEntry};
 pub use snapshot::keep::SnapshotInfo;
+pub use snapshot::receive::{PartialReceive, ReceiveOptions, ReceiveReport};
 pub use snapshot::rollback::RollbackOptions;
+pub use snapshot::send::{ResumeToken, SendOptions, SendReport};
 pub use stat::{DirEntry, FileKind, Metadata};
 
 /// The simulated medium: recordings, crash images, death at a chosen step.
