@@ -8,7 +8,7 @@
 //! | medium | what is complete and may be missing all the same |
 //! |---|---|
 //! | durable at return | an append to a file that nothing has synced or changed durably since |
-//! | durable at sync | any plain change of a file's bytes or length since the last barrier; blocks that such changes touched hold anything |
+//! | durable at sync | any plain change of a file's bytes or length since the last barrier; blocks that were stored to hold anything |
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -126,6 +126,13 @@ pub fn check(pool: &Pool, leaks: bool) -> Result<(), Wrong> {
     Ok(())
 }
 
+/// What a file held at one time.
+struct Version<'a> {
+    content: &'a Content,
+    /// It came about by a change of the length, which stores no bytes of whole blocks.
+    cut: bool,
+}
+
 /// What was done and what was promised for it.
 #[derive(Clone, Copy)]
 pub struct History<'a> {
@@ -190,8 +197,13 @@ impl History<'_> {
             if versions.start() == versions.end() {
                 continue;
             }
-            let versions: Vec<&Content> =
-                versions.filter_map(|at| Some(&self.states[at].file(node)?.content)).collect();
+            let versions: Vec<Version<'_>> = versions
+                .filter_map(|at| {
+                    let content = &self.states[at].file(node)?.content;
+                    let op = at.checked_sub(1).and_then(|index| self.ops.get(index));
+                    Some(Version { content, cut: matches!(op, Some(Op::SetLen { .. })) })
+                })
+                .collect();
             // Where it is missing the comparison of the whole says so.
             let place = real_path(self.base, &path);
             let Ok(true) = pool.exists(&place) else { continue };
@@ -288,22 +300,23 @@ impl History<'_> {
     }
 
     /// Whether `found` may be what is left of a file that passed through `versions`.
-    fn allowed(&self, versions: &[&Content], found: &Content) -> Result<(), String> {
-        if !versions.iter().any(|version| version.len() == found.len()) {
-            let lengths: Vec<u64> = versions.iter().map(|version| version.len()).collect();
+    fn allowed(&self, versions: &[Version<'_>], found: &Content) -> Result<(), String> {
+        if !versions.iter().any(|version| version.content.len() == found.len()) {
+            let lengths: Vec<u64> = versions.iter().map(|version| version.content.len()).collect();
             return Err(format!("{} bytes long, none of {lengths:?}", found.len()));
         }
         for block in 0..found.len().div_ceil(BLOCK_SIZE) {
             let at = block * BLOCK_SIZE;
             let bytes = |content: &Content| content.read(at, 4096);
-            let (seen, versions): (_, Vec<Vec<u8>>) =
-                (bytes(found), versions.iter().map(|version| bytes(version)).collect());
-            let touched = versions.windows(2).any(|pair| pair[0] != pair[1]);
+            let seen = bytes(found);
+            let contents: Vec<Vec<u8>> = versions.iter().map(|version| bytes(version.content)).collect();
+            let pairs = contents.windows(2).zip(&versions[1..]);
+            let touched = pairs.into_iter().any(|(pair, later)| !later.cut && pair[0] != pair[1]);
             if self.promise == Promise::AtSync && touched {
                 continue;
             }
             let known = |index: usize, byte: u8| {
-                versions.iter().any(|version| version.get(index).is_some_and(|&known| known == byte))
+                contents.iter().any(|content| content.get(index).is_some_and(|&known| known == byte))
             };
             if let Some(index) = (0..seen.len()).find(|&index| !known(index, seen[index])) {
                 let place = at + index as u64;

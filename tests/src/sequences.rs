@@ -91,6 +91,7 @@ pub fn alphabet() -> Vec<(&'static str, Vec<Op>)> {
         ("append and not sync", vec![Op::Append { slot: 0, len: 3000, seed: 19 }]),
         ("truncate down", vec![Op::SetLen { slot: 1, len: 5000 }]),
         ("truncate down and up", vec![Op::SetLen { slot: 0, len: 100 }, Op::SetLen { slot: 0, len: 9000 }]),
+        ("truncate within a block", vec![Op::SetLen { slot: 0, len: 8500 }]),
         ("truncate up", vec![Op::SetLen { slot: 0, len: 50_000 }]),
         ("allocate", vec![Op::Allocate { slot: 3, span: span(4096, 20_000), keep_size: false }]),
         (
@@ -101,6 +102,32 @@ pub fn alphabet() -> Vec<(&'static str, Vec<Op>)> {
         ("punch", vec![Op::PunchHole { slot: 1, span: span(4096, 40_000) }]),
         ("clone a range", clone(0, 1, 4096, 12_288)),
         ("clone a range onto the end", clone(3, 0, 8192, 8192)),
+        (
+            "dedupe a range",
+            vec![
+                open(4, "/equal"),
+                write(4, 0, 12_288, 2),
+                Op::PoolSync { member: 0 },
+                Op::DedupeRange { target: 4, source: 1, source_offset: 0, span: span(0, 12_288) },
+            ],
+        ),
+        (
+            "dedupe everything",
+            vec![
+                open(4, "/equal"),
+                write(4, 0, 12_288, 2),
+                Op::Snapshot { member: 0, name: "v".into(), paths: vec!["/equal".into()] },
+                Op::Dedupe { member: 0 },
+            ],
+        ),
+        (
+            "defragment",
+            vec![
+                write(1, 4096, 4096, 16),
+                Op::PoolSync { member: 0 },
+                Op::Defragment { slot: 1, span: span(0, 1 << 20) },
+            ],
+        ),
         ("replace contents", vec![Op::ReplaceContents { target: 0, with: 1 }]),
         ("batch", batch(0)),
         ("batch on a shared file", batch(1)),
@@ -195,6 +222,9 @@ pub fn public_name(op: &Op) -> Option<&'static str> {
         Op::PunchHole { .. } => "File::punch_hole",
         Op::Sync { .. } => "File::sync",
         Op::CloneRange { .. } => "File::clone_range",
+        Op::DedupeRange { .. } => "File::dedupe_range",
+        Op::Dedupe { .. } => "Pool::dedupe",
+        Op::Defragment { .. } => "File::defragment",
         Op::ReplaceContents { .. } => "File::replace_contents",
         Op::View { .. } => "File::view",
         Op::Lock { .. } => "File::try_lock",

@@ -36,6 +36,8 @@ enum Command {
         #[arg(long, default_value_t = 0)]
         from: u64,
     },
+    /// Make the pools in fuzz/bases anew, after the format has changed.
+    FuzzBases,
     /// One process of a storm.
     #[command(hide = true)]
     Worker {
@@ -63,6 +65,9 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Storm(campaign) => return campaigns::storm(campaign.minutes, campaign.seed),
         Command::Crash { campaign, jobs, from } => {
             return campaigns::crash(campaign.minutes, campaign.seed, jobs, from);
+        }
+        Command::FuzzBases => {
+            daxcow_tests::fuzz::bases::write_to_tree().map_err(|error| anyhow::anyhow!("{error}"))?;
         }
         Command::Worker { arguments } => return Ok(ExitCode::from(daxcow_tests::worker::main(&arguments))),
     }

@@ -14,7 +14,7 @@ use daxcow::sim::{Event, Fault, Mistake, Unit, with_mistake};
 
 use super::bench::Bench;
 use super::judge::Judge;
-use super::run::{Base, Performed};
+use super::run::{Base, Performed, Threads};
 use super::{Effort, Tally};
 use crate::aftermath::{Oracle, Wrong};
 use crate::op::{Op, Span};
@@ -31,6 +31,7 @@ const PAIRS: &[(&str, &str)] = &[
     ("truncate down and up", "write past the end"),
     ("write unaligned, shared", "write into a hole"),
     ("batch", "sync"),
+    ("append and not sync", "sync"),
     ("snapshot of all", "write unaligned, in place"),
     ("close and open", "write unaligned, shared"),
     ("close and open", "close and open"),
@@ -84,6 +85,7 @@ fn sequences() -> Vec<Sequence> {
         let ops = [letter(one), letter(other)].concat();
         Sequence { name: format!("{one}, {other}"), ops }
     }));
+    all.push(Sequence { name: "a node is freed and its block reused".into(), ops: freed_node() });
     all.push(Sequence { name: "a node is dropped and its block reused".into(), ops: reused_node() });
     all.extend(letters.iter().map(|(name, ops)| Sequence { name: (*name).into(), ops: ops.clone() }));
     all
@@ -96,6 +98,18 @@ fn reused_node() -> Vec<Op> {
         write(3, 0, 20_000),
         Op::PoolSync { member: 0 },
         Op::SetLen { slot: 3, len: 0 },
+        write(0, 40_000, 30_000),
+        write(1, 80_000, 30_000),
+    ]
+}
+
+/// The same, by removing the file.
+fn freed_node() -> Vec<Op> {
+    let write = |slot, offset, len| Op::Write { slot, span: Span { offset, len }, seed: 52 };
+    vec![
+        write(3, 0, 20_000),
+        Op::Close { slot: 3 },
+        Op::RemoveFile { member: 0, path: "/new".into() },
         write(0, 40_000, 30_000),
         write(1, 80_000, 30_000),
     ]
@@ -133,7 +147,7 @@ impl Trial {
         for &mistake in Mistake::ALL.iter().filter(on_this_medium) {
             // Most show without a crash, and that is soon tried.
             let shown = self.sequences.iter().find_map(|sequence| {
-                let run = with_mistake(mistake, || sequence.perform(&self.base, &mut bench));
+                let run = with_mistake(mistake, || sequence.perform(&self.base, &mut bench, Threads::One));
                 run.err().map(|wrong| (wrong.oracle, sequence.name.clone(), 0))
             });
             let effort = Effort { recovery_one_in: 8, ..self.effort };
@@ -141,7 +155,7 @@ impl Trial {
                 Some(shown) => Some(shown),
                 None => self.search(effort, |trial, judge, sequence| {
                     with_mistake(mistake, || {
-                        let run = sequence.perform(&trial.base, &mut bench)?;
+                        let run = sequence.perform(&trial.base, &mut bench, Threads::One)?;
                         judge.judge(&run)
                     })
                 })?,
@@ -160,14 +174,14 @@ impl Trial {
         let mut bench = self.base.bench().map_err(|error| error.to_string())?;
         let mut runs = Vec::new();
         for sequence in &self.sequences {
-            let run = sequence.perform(&self.base, &mut bench);
+            let run = sequence.perform(&self.base, &mut bench, Threads::OneEach);
             let run = run.map_err(|wrong| format!("{}: {wrong}", sequence.name))?;
             runs.push(run);
         }
         let mut faults: Vec<Fault> = Vec::new();
         for run in &runs {
-            let more = run.recording.faults().into_iter().chain(run.recording.early_publishes());
-            faults.extend(more.filter(|fault| !faults.contains(fault)).collect::<Vec<_>>());
+            let more = run.recording.effective_faults(self.effort.unit);
+            faults.extend(more.into_iter().filter(|fault| !faults.contains(fault)).collect::<Vec<_>>());
         }
         faults.sort_by_key(|fault| (fault.site().file(), fault.site().line(), fault.site().column()));
         let mut all = Vec::new();
@@ -212,9 +226,9 @@ impl Trial {
 }
 
 impl Sequence {
-    fn perform(&self, base: &Base, bench: &mut Bench) -> Result<Performed, Wrong> {
+    fn perform(&self, base: &Base, bench: &mut Bench, threads: Threads) -> Result<Performed, Wrong> {
         let judged = if self.ops.is_empty() { usize::MAX } else { self.ops.len() };
-        base.perform(bench, &self.ops, judged, 1)
+        base.perform(bench, &self.ops, judged, 1, threads)
     }
 }
 
@@ -227,9 +241,13 @@ fn sites(run: &Performed) -> BTreeSet<Place> {
     orders.map(|entry| (entry.site.file(), entry.site.line(), entry.site.column())).collect()
 }
 
+/// A fault by its place: the file, and what stands on the line, which tells more than its number and changes less.
 fn describe(fault: Fault) -> String {
     let site = fault.site();
-    let place = format!("{}:{}", site.file().trim_start_matches("backend/src/"), site.line());
+    let text = std::fs::read_to_string(crate::source::root().join(site.file())).unwrap_or_default();
+    let line = usize::try_from(site.line()).ok().and_then(|line| text.lines().nth(line.checked_sub(1)?));
+    let place =
+        format!("{}, `{}`", site.file().trim_start_matches("backend/src/"), line.unwrap_or("?").trim());
     match fault {
         Fault::SkipFlush(_) => format!("no flush, {place}"),
         Fault::SkipFence(_) => format!("no fence, {place}"),

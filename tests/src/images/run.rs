@@ -10,7 +10,7 @@ use super::bench::Bench;
 use super::walk::by_member;
 use crate::aftermath::{History, Oracle, Promise, Wrong, check};
 use crate::model::Model;
-use crate::op::{Member, Op, OpenHow};
+use crate::op::{Member, Op, OpenHow, Span};
 use crate::place::Place;
 use crate::sequences::{POOL_BYTES, before};
 use crate::session::{Session, Setup};
@@ -134,7 +134,7 @@ impl Base {
         let setup = Setup { pool: place.pool(), members: 1, base: String::new(), may_run_out: false };
         let options = CreateOptions::new().size(POOL_BYTES).sparse(true);
         let mut session = Session::create(setup, &options).map_err(|error| error.to_string())?;
-        for op in before() {
+        for op in litter().into_iter().chain(before()) {
             session.step(&op).map_err(|mismatch| format!("{op:?}: {}", mismatch.0))?;
         }
         session.step(&Op::Reopen).map_err(|mismatch| mismatch.0)?;
@@ -168,6 +168,7 @@ impl Base {
         ops: &[Op],
         judged: usize,
         members: usize,
+        threads: Threads,
     ) -> Result<Performed, Wrong> {
         let host = |error: std::io::Error| Wrong::new(Oracle::Run, error.to_string());
         bench.load(&self.image, self.image.len()).map_err(host)?;
@@ -185,7 +186,10 @@ impl Base {
                     if index == judged_from {
                         part.prepared();
                     }
-                    part.step(&mut session, &tape, op)
+                    match threads {
+                        Threads::One => part.step(&mut session, &tape, op),
+                        Threads::OneEach => elsewhere(unit, &tape, || part.step(&mut session, &tape, op)),
+                    }
                 });
                 let recording = tape.take().ok_or_else(|| Wrong::new(Oracle::Run, "the recording is gone"));
                 let looked = stepped.and_then(|()| look(&mut session));
@@ -197,6 +201,17 @@ impl Base {
         let file_bytes = std::fs::metadata(bench.path()).map_err(host)?.len();
         Ok(Performed { recording, parts: vec![part], file_bytes, unit })
     }
+}
+
+/// Leaves free blocks that are not zeros: what is not stored shows.
+fn litter() -> Vec<Op> {
+    let how = OpenHow { write: true, create: true, create_new: false, truncate: false };
+    vec![
+        Op::Open { slot: 0, member: 0, path: "/litter".into(), how },
+        Op::Write { slot: 0, span: Span { offset: 0, len: 2 << 20 }, seed: 99 },
+        Op::Close { slot: 0 },
+        Op::RemoveFile { member: 0, path: "/litter".into() },
+    ]
 }
 
 /// What opens the files again that the preparation had open, by one member.
@@ -213,6 +228,23 @@ pub(super) fn opened_by(member: Member) -> impl Iterator<Item = Op> {
 /// Runs `open`, for which pools in memory lie on a medium of these units.
 pub(super) fn on_medium<T>(unit: Unit, open: impl FnOnce() -> T) -> T {
     if unit == Unit::Page { as_disk(open) } else { open() }
+}
+
+/// Which threads perform the operations of a run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Threads {
+    /// One performs all.
+    One,
+    /// Each operation has a thread of its own, whose fences do nothing for those before.
+    OneEach,
+}
+
+/// Runs `step` in a thread of its own.
+fn elsewhere(unit: Unit, tape: &Tape, step: impl FnOnce() -> Result<(), Wrong> + Send) -> Result<(), Wrong> {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| on_medium(unit, || tape.during(step)));
+        thread.join().unwrap_or_else(|_| Err(Wrong::new(Oracle::Run, "an operation's thread panicked")))
+    })
 }
 
 /// Looks at the pool without a crash.

@@ -8,7 +8,7 @@ use daxcow::sim::Unit;
 
 use super::bench::Bench;
 use super::judge::Judge;
-use super::run::Base;
+use super::run::{Base, Threads};
 use super::{Effort, Tally};
 use crate::aftermath::Wrong;
 use crate::op::{Op, Slot};
@@ -115,7 +115,9 @@ impl Walker {
         let names: Vec<&str> = letters.iter().map(|(name, _)| *name).collect();
         let ops: Vec<Op> = letters.iter().flat_map(|(_, ops)| ops.iter().cloned()).collect();
         let judged = letters.last().map_or(usize::MAX, |(_, ops)| ops.len());
-        self.run(&ops, judged, 1).map_err(|wrong| format!("sequence {number}, {names:?}: {wrong}"))
+        let threads = if number % 2 == 0 { Threads::One } else { Threads::OneEach };
+        self.run(&ops, judged, 1, threads)
+            .map_err(|wrong| format!("sequence {number}, {names:?}, {threads:?}: {wrong}"))
     }
 
     /// Performs a long sequence that follows from `seed`, by one member or two in turn, and crashes all of it.
@@ -140,12 +142,13 @@ impl Walker {
                 ops.push(Op::PoolSync { member });
             }
         }
-        self.run(&ops, ops.len(), members).map_err(|wrong| format!("random {seed:#x}, {names:?}: {wrong}"))
+        self.run(&ops, ops.len(), members, Threads::One)
+            .map_err(|wrong| format!("random {seed:#x}, {names:?}: {wrong}"))
     }
 
-    fn run(&mut self, ops: &[Op], judged: usize, members: usize) -> Result<(), Wrong> {
+    fn run(&mut self, ops: &[Op], judged: usize, members: usize, threads: Threads) -> Result<(), Wrong> {
         self.judge.tally.sequences += 1;
-        let run = self.base.perform(&mut self.bench, ops, judged, members)?;
+        let run = self.base.perform(&mut self.bench, ops, judged, members, threads)?;
         self.judge.judge(&run)
     }
 }

@@ -35,7 +35,7 @@
 //!
 //! # Steps
 //!
-//! Every store, flush, fence and change of a volatile word, recorded or not, is a step. `DAXCOW_SIM_DIE_AT_STEP=N`, or
+//! Every store, flush, fence, change of a volatile word, and wait on or wake of a futex, recorded or not, is a step. `DAXCOW_SIM_DIE_AT_STEP=N`, or
 //! [`die_at_step`], ends the process by SIGKILL right before its N-th step (the first is 1).
 
 mod image;

@@ -1,5 +1,6 @@
 //! What happened to a medium, in order, and the same run with a mistake in it.
 
+use std::collections::HashMap;
 use std::panic::Location;
 use std::thread::ThreadId;
 
@@ -103,24 +104,52 @@ impl Recording {
     /// Every flush and fence that could be forgotten, by its line, in order of appearance.
     #[must_use]
     pub fn faults(&self) -> Vec<Fault> {
-        self.faults_of(|entry| match entry.event {
-            Event::Store { .. } => None,
-            Event::Flush { .. } => Some(Fault::SkipFlush(entry.site)),
-            Event::Fence => Some(Fault::SkipFence(entry.site)),
-        })
-    }
-
-    /// Every pointer that could be published too early, by its line, in order of appearance.
-    #[must_use]
-    pub fn early_publishes(&self) -> Vec<Fault> {
-        self.faults_of(|entry| entry.publish.then_some(Fault::PublishEarly(entry.site)))
-    }
-
-    fn faults_of(&self, fault: impl Fn(&Entry) -> Option<Fault>) -> Vec<Fault> {
         let mut faults = Vec::new();
-        for fault in self.entries.iter().filter_map(fault) {
+        for entry in &self.entries {
+            let fault = match entry.event {
+                Event::Store { .. } => continue,
+                Event::Flush { .. } => Fault::SkipFlush(entry.site),
+                Event::Fence => Fault::SkipFence(entry.site),
+            };
             if !faults.contains(&fault) {
                 faults.push(fault);
+            }
+        }
+        faults
+    }
+
+    /// Every flush, fence and early publish that makes a difference to what is durable on a medium of these units, each by
+    /// its line, in order of appearance. A fence that finds nothing on its way, or only what is volatile, makes none.
+    #[must_use]
+    pub fn effective_faults(&self, unit: Unit) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let mut note = |fault| {
+            if !faults.contains(&fault) {
+                faults.push(fault);
+            }
+        };
+        let mut replay = self.replay(unit);
+        // By thread: whether its last fence drained anything.
+        let mut fenced = HashMap::new();
+        for (index, entry) in self.entries.iter().enumerate() {
+            replay.advance_to(index);
+            match entry.event {
+                Event::Store { .. } if entry.publish && fenced.get(&entry.thread) == Some(&true) => {
+                    note(Fault::PublishEarly(entry.site));
+                }
+                Event::Store { .. } => {}
+                Event::Flush { at, len } => {
+                    if replay.would_flush(at, len) {
+                        note(Fault::SkipFlush(entry.site));
+                    }
+                }
+                Event::Fence => {
+                    let drains = replay.would_drain(entry.thread);
+                    if drains {
+                        note(Fault::SkipFence(entry.site));
+                    }
+                    fenced.insert(entry.thread, drains);
+                }
             }
         }
         faults

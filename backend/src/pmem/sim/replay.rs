@@ -136,7 +136,7 @@ impl<'a> Replay<'a> {
         open.map(|(unit, pending)| Undecided {
             at: unit * self.unit.size(),
             words: pending.words.len(),
-            volatile: is_made_anew(unit * self.unit.size()) || !self.durably_meant.has(*unit),
+            volatile: self.is_volatile(*unit),
         })
     }
 
@@ -163,6 +163,26 @@ impl<'a> Replay<'a> {
     #[must_use]
     pub fn image(&self, choice: &mut dyn FnMut(u64, usize) -> usize) -> Vec<u8> {
         self.image_where(&mut |undecided| Arrival::First(choice(undecided.at, undecided.words))).to_vec()
+    }
+
+    /// Whether a flush of `[at, at + len)` here sends anything on its way that is not volatile.
+    pub(super) fn would_flush(&self, at: u64, len: u64) -> bool {
+        let (first, end) = self.unit.covered(at, len);
+        self.pending
+            .range(first..end)
+            .any(|(unit, pending)| !pending.words.is_empty() && !self.is_volatile(*unit))
+    }
+
+    /// Whether a fence of this thread here makes anything durable that is not volatile.
+    pub(super) fn would_drain(&self, thread: ThreadId) -> bool {
+        self.flushed.get(&thread).into_iter().flatten().any(|(unit, &count)| {
+            let open = self.pending.get(unit);
+            open.is_some_and(|pending| count > pending.drained) && !self.is_volatile(*unit)
+        })
+    }
+
+    fn is_volatile(&self, unit: u64) -> bool {
+        is_made_anew(unit * self.unit.size()) || !self.durably_meant.has(unit)
     }
 
     fn store(&mut self, at: u64, bytes: &[u8]) {

@@ -252,6 +252,11 @@ impl Region {
         self.noting(Event::Fence, fence)
     }
 
+    /// Counts a wait on or a wake of a futex as a step; it stores nothing.
+    pub(in crate::pmem) fn noting_futex(&self) {
+        step();
+    }
+
     #[track_caller]
     fn noting<T>(&self, event: Event, act: impl FnOnce() -> T) -> T {
         let site = Location::caller();
