@@ -15,6 +15,7 @@
 //! | [`deaths`] | death at a chosen step |
 //! | [`anatomy`] | the structures in a pool's bytes, found and changed without the backend |
 //! | [`fuzz`] | inputs made of bytes, and what a pool does with them |
+//! | [`planted`] | inconsistencies that a check must find, and what a repair makes of them |
 //! | `images` | crash images (feature `sim`) |
 //! | [`source`] | the text of the project itself |
 //!
@@ -34,6 +35,7 @@ pub mod images;
 pub mod model;
 pub mod op;
 pub mod place;
+pub mod planted;
 pub mod probes;
 pub mod process;
 pub mod rng;

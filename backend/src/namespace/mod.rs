@@ -16,6 +16,7 @@
 //! | [`edit`] | the words that a change of names stores as one |
 //! | [`resolve`] | what a path names; no lock is taken |
 //! | [`tree`] | create, link, rename, remove |
+//! | [`survey`] | looking at a directory that may be damaged |
 //! | [`visited`] | where a walk has been |
 //! | [`reclaim`] | freeing what has no name, and is not open, any more |
 //!
@@ -29,6 +30,7 @@ pub(crate) mod edit;
 pub(crate) mod path;
 pub(crate) mod reclaim;
 pub(crate) mod resolve;
+pub(crate) mod survey;
 pub(crate) mod tree;
 pub(crate) mod visited;
 

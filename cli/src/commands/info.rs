@@ -63,6 +63,7 @@ pub(crate) fn json(info: &PoolInfo) -> Value {
             "transactions_replayed": recovered.transactions_replayed,
             "orphans_removed": recovered.orphans_removed,
             "blocks_counted": recovered.blocks_counted,
+            "problems": recovered.problems,
             "microseconds": recovered.microseconds,
         })),
         "members": info.members.iter().map(member_json).collect::<Value>(),
@@ -169,11 +170,12 @@ const fn yes_or_no(yes: bool) -> &'static str {
 fn opened_line(info: &PoolInfo) -> String {
     match &info.recovered {
         Some(recovered) => format!(
-            "after a crash: replayed {} transactions, removed {} orphans, counted {} blocks, in {} ms",
+            "after a crash: replayed {} transactions, removed {} orphans, counted {} blocks, in {} ms{}",
             recovered.transactions_replayed,
             recovered.orphans_removed,
             recovered.blocks_counted,
             recovered.microseconds.div_ceil(1000),
+            if recovered.problems > 0 { "; there is damage: see `daxcow check`" } else { "" },
         ),
         None if info.clean_at_open => "clean".to_owned(),
         None => "joined other processes".to_owned(),
