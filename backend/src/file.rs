@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use crate::dax::batch::{Side, check_no_batch};
 pub use crate::dax::dedupe::Dedupe;
+use crate::dax::mapping::{Mapping, MappingMut, not_mapped, out_of_mappings};
 pub use crate::dax::range::{Extent, ExtentKind};
 use crate::dax::view::{Pinned, View};
 use crate::dax::write::{SizeChange, Source};
@@ -166,7 +167,8 @@ impl File {
     /// file's map is damaged.
     pub fn read_at(&self, into: &mut [u8], offset: u64) -> Result<usize> {
         self.readable()?;
-        dax::read::read(&self.core().store, self.target(), offset, into)
+        let store = &self.core().store;
+        out_of_mappings(into, |into| dax::read::read(store, self.target(), offset, into))
     }
 
     /// Fills `into` from byte `offset`.
@@ -190,6 +192,7 @@ impl File {
     /// `NoSpace`, with a prefix of whole pieces written up to the old end; `Busy` while a batch is open on the file; `TooLarge` past
     /// 2^48 - 1 bytes; `Stale` after a forced rollback; `ReadOnly`, `PermissionDenied`, `MediaError`, `Corrupt`.
     pub fn write_at(&self, from: &[u8], offset: u64) -> Result<()> {
+        let from = &*not_mapped(from)?;
         self.change(|inode| {
             dax::write::write(&self.core().store, inode, offset, Source::Bytes(from), SizeChange::Durable)
         })
@@ -201,6 +204,7 @@ impl File {
     /// # Errors
     /// As [`File::write_at`].
     pub fn append(&self, from: &[u8]) -> Result<u64> {
+        let from = &*not_mapped(from)?;
         self.change_lazily(|inode| {
             let store = &self.core().store;
             let end = inode.size(store)?;
@@ -436,16 +440,44 @@ impl File {
     /// `NoSpace` if the pin cannot be noted; `TooManyLinks`, `MediaError`, `Corrupt`.
     pub fn view(&self, offset: u64, len: usize) -> Result<Option<View>> {
         self.readable()?;
+        View::of(&self.pinned()?, offset, len as u64)
+    }
+
+    /// Maps `[offset, offset + len)` as contiguous memory that holds the present state and does not change, whatever is written,
+    /// truncated or removed afterwards. `offset` is a multiple of 4096. See [`Mapping`].
+    ///
+    /// # Errors
+    /// `InvalidInput` for an offset that is not aligned and a range that is empty or passes the end; `UnsupportedMedium` on
+    /// DAX devices; `NoSpace` if the pin cannot be noted; `TooManyLinks`, `MediaError`, `Corrupt`, `Io`.
+    pub fn map(&self, offset: u64, len: u64) -> Result<Mapping> {
+        self.readable()?;
+        Mapping::new(&self.pinned()?, offset, len)
+    }
+
+    /// Maps `[offset, offset + len)` as contiguous memory that is shared with all who read, write or map the file, and can be
+    /// stored to. `offset` is a multiple of 4096. See [`MappingMut`].
+    ///
+    /// # Errors
+    /// `PermissionDenied` unless opened for reading and writing; `InvalidInput` for an offset that is not aligned and a range
+    /// that is empty or passes the end; `Busy` while a batch is open on the file; `UnsupportedMedium` on DAX devices; otherwise as
+    /// [`File::write_at`].
+    pub fn map_mut(&self, offset: u64, len: u64) -> Result<MappingMut> {
+        self.readable()?;
+        self.writable()?;
+        MappingMut::new(self.core(), &self.open, offset, len)
+    }
+
+    /// The present state, pinned; views and mappings made of the same state share the pin.
+    fn pinned(&self) -> Result<Arc<Pinned>> {
         let mut cached = self.pinned.lock();
-        let pinned = match cached.upgrade() {
-            Some(pinned) if pinned.is_current(self.target())? => pinned,
+        match cached.upgrade() {
+            Some(pinned) if pinned.is_current(self.target())? => Ok(pinned),
             _ => {
                 let pinned = Arc::new(Pinned::new(self.core(), self.target())?);
                 *cached = Arc::downgrade(&pinned);
-                pinned
+                Ok(pinned)
             }
-        };
-        View::of(&pinned, offset, len as u64)
+        }
     }
 
     /// Takes one of the file's 16 numbered advisory locks, shared by all handles of all processes. Never waits: `false`
@@ -525,6 +557,7 @@ impl Batch {
     pub fn write_at(&mut self, from: &[u8], offset: u64) -> Result<()> {
         let pool = self.pool.clone();
         let store = &pool.core().store;
+        let from = &*not_mapped(from)?;
         self.side()?.write(store, offset, from)
     }
 
@@ -534,7 +567,7 @@ impl Batch {
     /// `MediaError`, `Corrupt`.
     pub fn read_at(&self, into: &mut [u8], offset: u64) -> Result<usize> {
         match &self.side {
-            Some(side) => side.read(&self.pool.core().store, offset, into),
+            Some(side) => out_of_mappings(into, |into| side.read(&self.pool.core().store, offset, into)),
             None => Ok(0),
         }
     }

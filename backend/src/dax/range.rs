@@ -25,6 +25,7 @@ pub(crate) fn set_len(store: &Store, inode: &Inode, len: u64) -> Result<()> {
         grow_to(store, inode, len, SizeChange::Durable)?;
     } else {
         if len < old {
+            inode.withdraw_mapped(store, blocks_for(len)..FILE_BLOCKS_MAX)?;
             let _change = store.runtime.begin_change(inode.place)?;
             let ready = store.runtime.region.fence(Flushed::none())?;
             inode.publish_size(store, len, &ready)?;
@@ -110,6 +111,7 @@ pub(super) fn punch_blocks(store: &Store, inode: &Inode, first: u64, end: u64) -
     if first >= end || tree.next_mapped(&store.space, FileBlock(first), FileBlock(end))?.is_none() {
         return Ok(());
     }
+    inode.withdraw_mapped(store, first..end)?;
     let change = Change { start: FileBlock(first), blocks: end - first, content: Content::Hole };
     let staged = stage(&store.space, &tree, &[change], usize::MAX, Purpose::Release)?;
     let _change = store.runtime.begin_change(inode.place)?;

@@ -6,6 +6,7 @@
 //!   16  since        monotonic nanoseconds
 //!   24  name         16 bytes
 //!   40  ledger       first block of the references that die with the member
+//!  512  mappings     see `mappings`
 //! 1024  marks        16 words in cache lines of their own: operations in flight, for the cut gate
 //! ```
 //!
@@ -100,6 +101,7 @@ pub(crate) fn take_slot(region: &Region, lock_file: &LockFile) -> Result<(Member
             region.store_u64(field(slot, NAME + 8 * index as u64), word)?;
         }
         region.store_u64(field(slot, LEDGER), 0)?;
+        Runtime::reset_mappings(region, slot)?;
         for stripe in 0..MARK_STRIPES {
             region.store_u64(mark(slot, stripe), 0)?;
         }

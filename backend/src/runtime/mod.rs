@@ -5,12 +5,14 @@
 //! | [`member`] | taking, leaving and testing a member slot |
 //! | [`robust`] | locks that survive the death of who holds them |
 //! | [`gate`] | the cut gate: marks of operations in flight, and closing it for a snapshot |
+//! | [`mappings`] | live mappings of files, and taking rights back from the members that have some |
 //! | [`sequence`] | an inode's sequence counter, by which readers know that nothing moved |
 //!
 //! The first opener of a pool wipes this state; the words of an inode are wiped when they are first touched in an
 //! epoch. Nothing here is ever flushed: it describes living processes.
 
 pub(crate) mod gate;
+pub(crate) mod mappings;
 pub(crate) mod member;
 pub(crate) mod robust;
 pub(crate) mod sequence;
@@ -97,6 +99,7 @@ pub(crate) struct Runtime {
     pub(crate) member: Member,
     /// The epoch of all volatile state.
     pub(crate) epoch: u64,
+    pub(crate) mappings: mappings::Mappings,
     recoverer: OnceLock<Recoverer>,
     recovering: Mutex<()>,
     /// A transaction failed between its validity word and its end.
@@ -112,6 +115,7 @@ impl Runtime {
             lock_file,
             member,
             epoch,
+            mappings: mappings::Mappings::default(),
             recoverer: OnceLock::new(),
             recovering: Mutex::new(()),
             lost: AtomicBool::new(false),
