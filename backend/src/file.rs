@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use crate::dax::batch::{Side, check_no_batch};
 pub use crate::dax::dedupe::Dedupe;
+use crate::dax::mapping::live::flush as flush_mapped;
 use crate::dax::mapping::{Mapping, MappingMut, not_mapped, out_of_mappings};
 pub use crate::dax::range::{Extent, ExtentKind};
 use crate::dax::view::{Pinned, View};
@@ -288,7 +289,7 @@ impl File {
         range::extents(&self.core().store, self.target())
     }
 
-    /// Makes everything written to the file durable, whoever wrote it.
+    /// Makes everything written to the file durable, whoever wrote it, and what was stored through live mappings.
     ///
     /// # Errors
     /// `Io` when the medium refuses; from then on the pool is read-only.
@@ -296,6 +297,9 @@ impl File {
         let store = &self.core().store;
         if store.runtime.region.granularity() == Granularity::Page {
             return store.space.settle();
+        }
+        if store.runtime.is_mapped(self.target().place)? {
+            flush_mapped(store, self.target(), 0..u64::MAX)?;
         }
         let inode = self.target().place;
         let flushed = store.runtime.region.flush_range(inode, crate::format::inode::DURABLE_BYTES as u64);

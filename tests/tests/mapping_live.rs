@@ -92,7 +92,7 @@ fn snapshots_are_one_instant_for_storing_threads() {
         }
         let mut stored = [0; 8];
         b.read_exact_at(&mut stored, at as u64).expect("read");
-        assert_eq!(u64::from_ne_bytes(stored), number, "the file lacks the last store at {at}");
+        assert_eq!(u64::from_le_bytes(stored), number, "the file lacks the last store at {at}");
     }
     for (name, held) in &seen {
         assert!(in_snapshot(&pool, name, 0) == *held, "snapshot {name} has changed");
@@ -132,7 +132,7 @@ fn in_snapshot(pool: &Pool, name: &str, round: u64) -> Vec<u8> {
     let mut first = get(pool, &format!("/.snapshots/{name}/a"));
     let second = get(pool, &format!("/.snapshots/{name}/b"));
     for at in WORDS {
-        let number = |bytes: &[u8]| u64::from_ne_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
+        let number = |bytes: &[u8]| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
         let (first, second) = (number(&first), number(&second));
         assert!(
             second <= first && first <= second + 1,
@@ -338,7 +338,7 @@ fn sparse(mebibytes: u64, stores: u64, pool_mebibytes: u64) {
     for (block, number) in last {
         let mut stored = [0; 8];
         file.read_exact_at(&mut stored, (block * BLOCK + 8 * (block % 512)) as u64).expect("read");
-        assert_eq!(u64::from_ne_bytes(stored), number, "block {block}");
+        assert_eq!(u64::from_le_bytes(stored), number, "block {block}");
     }
 }
 
@@ -360,7 +360,7 @@ fn readers_go_on_beside_writers_that_never_pause() {
     let pool = new_pool(&place, 64);
     let file = file(&pool, "/f");
     const BLOCKS: u64 = 64;
-    let stamp = |block: u64, version: u64| (block << 32 | version).to_ne_bytes().repeat(BLOCK / 8);
+    let stamp = |block: u64, version: u64| (block << 32 | version).to_le_bytes().repeat(BLOCK / 8);
     for block in 0..BLOCKS {
         file.write_at(&stamp(block, 0), block * BLOCK_SIZE).expect("write");
     }
@@ -394,7 +394,7 @@ fn readers_go_on_beside_writers_that_never_pause() {
             slowest = slowest.max(begun.elapsed());
             for (block, bytes) in (0..).zip(bytes.chunks(BLOCK)) {
                 for word in bytes.chunks(8) {
-                    let word = u64::from_ne_bytes(word.try_into().expect("8 bytes"));
+                    let word = u64::from_le_bytes(word.try_into().expect("8 bytes"));
                     assert_eq!(word >> 32, block, "{word:#x} was never in block {block}");
                 }
             }

@@ -232,7 +232,9 @@ fn work() {
         if IDLE.fetch_sub(1, Ordering::SeqCst) == 1 && THREADS.load(Ordering::SeqCst) < PLACES {
             drop(start_thread());
         }
-        let answer = if serve_place(place) { RETRY } else { REFUSED };
+        // Who waits for the answer must get one, whatever happens here.
+        let served = std::panic::catch_unwind(|| serve_place(place)).unwrap_or(false);
+        let answer = if served { RETRY } else { REFUSED };
         IDLE.fetch_add(1, Ordering::SeqCst);
         place.state.store(answer, Ordering::SeqCst);
         wake(&place.state, 1);

@@ -259,7 +259,11 @@ impl Runtime {
             if answer == number {
                 break;
             }
-            if !self.is_current(member)? || self.recover_if_dead(slot, generation)? {
+            // With its last mapping a member's thread ends, and what it was asked for has come true.
+            if region.load_u32(word(slot, WINDOWS))? == 0
+                || !self.is_current(member)?
+                || self.recover_if_dead(slot, generation)?
+            {
                 return Ok(());
             }
             if started.elapsed() > PATIENCE {

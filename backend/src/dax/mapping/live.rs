@@ -18,6 +18,7 @@
 //! whenever the window has had more pieces than it may have; only what is shared is copied so, never what the file has alone, so
 //! that no store by another thread can be lost.
 
+use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -32,6 +33,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::extent_map::{Mapped, Tree};
 use crate::inode::open::OpenInode;
 use crate::inode::{Core, Inode};
+use crate::journal::Store;
 use crate::os::pager::{self, Access, Paged, Pager, Signal};
 use crate::pmem::Flushed;
 use crate::pmem::medium::Granularity;
@@ -145,19 +147,9 @@ impl MappingMut {
     /// `InvalidInput` for a range beyond the mapping; `Io` when the medium refuses, `MediaError`, `Busy`.
     pub fn flush(&self, offset: usize, len: usize) -> Result<()> {
         check_range(offset, len, self.len())?;
-        let Pages { core, stretch, .. } = &*self.pages;
-        let store = &core.store;
-        if store.runtime.region.granularity() == Granularity::Page {
-            return store.space.settle();
-        }
-        let end = if len == 0 { offset } else { offset + len - 1 };
-        let (mut at, end) = (stretch.block(offset), stretch.block(end) + 1);
-        while at < end {
-            let next = end.min((at / CHUNK_BLOCKS + 1) * CHUNK_BLOCKS);
-            self.pages.flush(at, next)?;
-            at = next;
-        }
-        Ok(())
+        let Pages { core, inode, stretch, .. } = &*self.pages;
+        let end = stretch.block(offset + len.saturating_sub(1)) + 1;
+        flush(&core.store, inode, stretch.block(offset)..end)
     }
 
     /// Makes sure that system calls can load from `[offset, offset + len)` of the mapping, and store to it if `write`.
@@ -191,24 +183,37 @@ impl Drop for MappingMut {
     }
 }
 
-impl Pages {
-    fn flush(&self, start: u64, end: u64) -> Result<()> {
-        let store = &self.core.store;
-        let _mark = store.runtime.enter()?;
-        let _held = self.inode.lock(store)?;
-        let tree = Tree::of(&store.space, self.inode.place)?;
-        let region = &store.runtime.region;
-        let mut flushed = Flushed::none();
-        let mut at = FileBlock(start);
-        while let Some((place, found)) = tree.next_mapped(&store.space, at, FileBlock(end))? {
-            at = FileBlock(place.0 + found.blocks);
-            if let Some(Mapped { block, unwritten: false, .. }) = found.mapped {
-                flushed = flushed.join(region.flush_mapped(block.offset(), found.blocks * BLOCK_SIZE)?);
-            }
-        }
-        region.fence(flushed).map(drop)
+/// Makes durable what was stored through mappings to `blocks` of a file.
+pub(crate) fn flush(store: &Store, inode: &Inode, blocks: Range<u64>) -> Result<()> {
+    if store.runtime.region.granularity() == Granularity::Page {
+        return store.space.settle();
     }
+    let end = FileBlock(blocks.end.min(blocks_for(inode.size(store)?)));
+    let mut at = FileBlock(blocks.start);
+    while at < end {
+        let next = FileBlock(end.0.min((at.0 / CHUNK_BLOCKS + 1) * CHUNK_BLOCKS));
+        let _mark = store.runtime.enter()?;
+        let _held = inode.lock(store)?;
+        flush_chunk(store, inode, at, next)?;
+        at = next;
+    }
+    Ok(())
+}
 
+fn flush_chunk(store: &Store, inode: &Inode, mut at: FileBlock, end: FileBlock) -> Result<()> {
+    let tree = Tree::of(&store.space, inode.place)?;
+    let region = &store.runtime.region;
+    let mut flushed = Flushed::none();
+    while let Some((place, found)) = tree.next_mapped(&store.space, at, end)? {
+        at = FileBlock(place.0 + found.blocks);
+        if let Some(Mapped { block, unwritten: false, .. }) = found.mapped {
+            flushed = flushed.join(region.flush_mapped(block.offset(), found.blocks * BLOCK_SIZE)?);
+        }
+    }
+    region.fence(flushed).map(drop)
+}
+
+impl Pages {
     /// Serves an access; an error becomes a signal or the error of a call.
     fn serve(&self, offset: usize, access: Access, signal: Signal) -> Result<()> {
         let Pages { core, inode, stretch, .. } = self;

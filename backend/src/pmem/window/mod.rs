@@ -28,7 +28,7 @@ use parking_lot::Mutex;
 use super::arch::{self, Lost};
 use super::region::{Region, bytes};
 use crate::error::{Error, ErrorKind, Result};
-use crate::os::mmap::Reservation;
+use crate::os::mmap::{Mapping, Reservation};
 use crate::os::pager::{self, Access};
 use crate::os::{file, process};
 use crate::units::{BLOCK_BYTES, CHUNK_SIZE};
@@ -130,7 +130,8 @@ impl Window {
             Content::Zeros => self.reservation.map_zeros(at, len),
             Content::Beyond => {
                 let from = (empty()?, at as u64);
-                self.reservation.map_piece(at, len, from, crate::os::mmap::Mapping::SharedReadOnly, false)
+                // With the right to store: what is missing is the memory.
+                self.reservation.map_piece(at, len, from, Mapping::Shared, true)
             }
         }
     }
