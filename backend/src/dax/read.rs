@@ -16,16 +16,16 @@ const TRIES: u32 = 64;
 const PIECE_TRIES: u32 = 16;
 /// Tries for a block to be read as one state of the block.
 const BLOCK_TRIES: u64 = 16;
+/// How often a reader begins anew because blocks have moved.
+const MOVES_MAX: u32 = 8;
 /// Bytes of one piece at most.
 const PIECE: u64 = 256 * BLOCK_SIZE;
 
 /// Runs `look`, which reads and changes nothing, against one unmoving state of the inode: without the lock while nobody
 /// changes it, otherwise under the lock. Errors count only if nothing moved.
 pub(crate) fn stable<T>(store: &Store, inode: &Inode, mut look: impl FnMut() -> Result<T>) -> Result<T> {
-    for _ in 0..TRIES / PIECE_TRIES {
-        if let Some(seen) = undisturbed(store, inode, &mut look)? {
-            return Ok(seen);
-        }
+    if let Some(seen) = undisturbed(store, inode, TRIES, &mut look)? {
+        return Ok(seen);
     }
     let _held = inode.lock(store)?;
     // A writer that died in the middle left the counter odd: with the lock held it can be made even.
@@ -52,7 +52,7 @@ pub(crate) fn read(store: &Store, inode: &Inode, offset: u64, into: &mut [u8]) -
         let at = offset + done as u64;
         let piece = (into.len() - done).min(index(PIECE));
         let to = &mut into[done..done + piece];
-        let copied = match undisturbed(store, inode, || piece_at(store, inode, at, to))? {
+        let copied = match undisturbed(store, inode, PIECE_TRIES, || piece_at(store, inode, at, to))? {
             Some(copied) => copied,
             None => block_by_block(store, inode, at, &mut into[done..done + piece])?,
         };
@@ -65,17 +65,20 @@ pub(crate) fn read(store: &Store, inode: &Inode, offset: u64, into: &mut [u8]) -
 }
 
 /// What `look` finds while nobody changes the file; nothing where there was no such time.
-fn undisturbed<T>(store: &Store, inode: &Inode, mut look: impl FnMut() -> Result<T>) -> Result<Option<T>> {
-    for _ in 0..PIECE_TRIES {
-        let moves = store.runtime.moves()?;
-        if let Some(sequence) = store.runtime.sequence(inode.place)? {
-            let seen = look();
-            if store.runtime.unchanged_since(inode.place, sequence)? && store.runtime.moves()? == moves {
-                inode.expect_unmoved(store)?;
-                return seen.map(Some);
-            }
+fn undisturbed<T>(
+    store: &Store,
+    inode: &Inode,
+    tries: u32,
+    mut look: impl FnMut() -> Result<T>,
+) -> Result<Option<T>> {
+    for _ in 0..MOVES_MAX {
+        let mut noting_moves = || -> Result<_> { Ok((store.runtime.moves()?, look())) };
+        let Some(looked) = store.runtime.look_up_to(tries, inode.place, &mut noting_moves)? else { break };
+        let (moves, seen) = looked?;
+        if store.runtime.moves()? == moves {
+            inode.expect_unmoved(store)?;
+            return seen.map(Some);
         }
-        std::hint::spin_loop();
     }
     Ok(None)
 }

@@ -17,10 +17,10 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::lane::{self, RECORDS_MAX, Record};
-use crate::format::layout::{self, LANE_SIZE, LANES, LANES_PER_SLOT, RUNTIME};
+use crate::format::layout::{self, LANES_PER_SLOT};
 use crate::pmem::{Durable, Flushed, Region};
 use crate::runtime::Runtime;
-use crate::units::{BLOCK_BYTES, PoolOffset};
+use crate::units::{BLOCK_BYTES, BLOCK_SIZE, PoolOffset};
 
 pub(crate) use store::{Settings, Store};
 
@@ -73,8 +73,8 @@ impl Journal {
             let retired = region.publish(place, 0, &applied)?;
             region.fence(region.flush(retired))
         });
-        if done.is_err() {
-            self.runtime.lose();
+        if let Err(error) = &done {
+            self.runtime.lose(error);
             self.returned.notify_all();
         }
         done
@@ -178,18 +178,16 @@ fn apply(region: &Region, records: &[Record], after: &Durable) -> Result<Durable
     region.fence(flushed)
 }
 
-/// A record may name any aligned word but the superblocks and the lanes themselves.
+/// A record names an aligned word in a block that can hold data or a node: all inodes but the table's own, all nodes, all
+/// directories and all ledgers lie in such.
 fn check(region: &Region, records: &[Record], lane: PoolOffset) -> Result<()> {
     for Record { place, .. } in records {
-        let in_lanes = (LANES.0..RUNTIME.0).contains(&place.0);
-        let in_superblock = layout::SUPERBLOCKS.iter().any(|at| (at.0..at.0 + LANE_SIZE).contains(&place.0));
-        let end = place.0.saturating_add(8);
-        if end > region.len() {
+        if place.0.saturating_add(8) > region.len() {
             // The dead member may have seen the pool grow before this one.
             region.extend()?;
         }
-        if place.0 % 8 != 0 || in_lanes || in_superblock || end > region.len() {
-            return Err(Error::corrupt("lane record", lane, "an aligned word of the pool", place));
+        if place.0 % 8 != 0 || !layout::is_allocatable(place.block(), region.len() / BLOCK_SIZE) {
+            return Err(Error::corrupt("lane record", lane, "an aligned word of a block in a group", place));
         }
     }
     Ok(())

@@ -36,7 +36,7 @@ fn view(region: Region, lock_file: LockFile) -> Result<(Arc<Core>, Opening)> {
     let mut superblock = superblocks::read(&region)?;
     let in_use = lock_file.is_locked(MEMBERS_BYTE)?;
     // No inode of the file carries this epoch: all volatile words are void in the view.
-    superblock.epoch += 1;
+    superblock.epoch = superblocks::later_epoch(&superblock)?;
     wipe(&region, superblock.epoch, superblock.pool_blocks)?;
     if !in_use {
         for slot in 0..SLOT_COUNT {

@@ -14,7 +14,7 @@
 
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -90,6 +90,8 @@ static POSTS: AtomicU32 = AtomicU32::new(0);
 static FREED: AtomicU32 = AtomicU32::new(0);
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 static IDLE: AtomicUsize = AtomicUsize::new(0);
+/// The process that the threads are in, by its fork generation: in a forked child nobody serves what it has inherited.
+static OWNER: AtomicU64 = AtomicU64::new(0);
 /// Stretches of memory that have a pager.
 static PAGED: AtomicUsize = AtomicUsize::new(0);
 type Pagers = BTreeMap<usize, (usize, Arc<dyn Pager>)>;
@@ -109,9 +111,9 @@ pub(crate) fn serve(start: NonNull<u8>, len: usize, pager: Arc<dyn Pager>) -> Re
         IN_CHILD.get_or_init(|| section.in_child(forget_threads, 0, 0));
         PAGERS.lock().insert(first, (len, pager));
         PAGED.fetch_add(1, Ordering::SeqCst);
+        OWNER.store(fork::generation(), Ordering::SeqCst);
     }
-    let generation = usize::try_from(fork::generation()).unwrap_or(usize::MAX);
-    let paged = Paged { start: first, _watch: fault::watch(start, len, Some(on_fault), generation) };
+    let paged = Paged { start: first, _watch: fault::watch(start, len, 0, Some(on_fault)) };
     if THREADS.load(Ordering::SeqCst) == 0 {
         start_thread().map_err(|error| Error::os("start a thread that serves faults", error))?;
     }
@@ -168,8 +170,8 @@ fn pager_of(address: usize) -> Option<(usize, Arc<dyn Pager>)> {
 }
 
 /// The handler: hands the fault over and waits. Async-signal-safe.
-fn on_fault(fault: &Fault, generation: usize, _: &AtomicUsize) -> bool {
-    if usize::try_from(fork::generation()) != Ok(generation) {
+fn on_fault(fault: &Fault) -> bool {
+    if OWNER.load(Ordering::SeqCst) != fork::generation() {
         return false;
     }
     let place = claim();

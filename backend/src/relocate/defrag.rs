@@ -82,7 +82,7 @@ fn next_leaf(store: &Store, inode: &Inode, at: u64, end: u64) -> Result<Option<(
 fn extents(store: &Store, inode: &Inode) -> Result<u64> {
     let mut extents = 0;
     let mut last: Option<(FileBlock, Entry)> = None;
-    Tree::of(&store.space, inode.place)?.walk(&store.space, &mut |_, _| true, &mut |at, entry| {
+    Tree::of(&store.space, inode.place)?.walk(&store.space, &mut |_, _, _| true, &mut |at, entry| {
         extents += u64::from(!last.is_some_and(|last| follows(last, (at, entry))));
         last = Some((at, entry));
         Ok(())
@@ -92,9 +92,7 @@ fn extents(store: &Store, inode: &Inode) -> Result<u64> {
 
 /// Whether two blocks of a file are one extent.
 fn follows(one: (FileBlock, Entry), other: (FileBlock, Entry)) -> bool {
-    one.0.0 + 1 == other.0.0
-        && one.1.block.0 + 1 == other.1.block.0
-        && one.1.unwritten == other.1.unwritten
+    one.0.0 + 1 == other.0.0 && one.1.block.0 + 1 == other.1.block.0 && one.1.unwritten == other.1.unwritten
 }
 
 /// Whether moving a leaf to one run would leave fewer extents, or a whole one in a chunk of its own.

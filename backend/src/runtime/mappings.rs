@@ -28,6 +28,7 @@ use parking_lot::Mutex;
 
 use super::Runtime;
 use super::member::Member;
+use super::memory::Memory;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::inode;
 use crate::format::layout::{self, SLOT_COUNT};
@@ -301,14 +302,14 @@ impl Runtime {
         region.futex_wake(own(ANSWER), u32::MAX)?;
         Ok(true)
     }
+}
 
-    /// Makes the words of a slot that was just taken new.
-    pub(super) fn reset_mappings(region: &crate::pmem::Region, slot: u32) -> Result<()> {
-        for at in [LOCK, REQUEST, ANSWER, REFUSED, WINDOWS] {
-            region.store_u32(word(slot, at), 0)?;
-        }
-        Ok(())
+/// Makes the words of a slot that was just taken new.
+pub(super) fn reset_mappings(region: &impl Memory, slot: u32) -> Result<()> {
+    for at in [LOCK, REQUEST, ANSWER, REFUSED, WINDOWS] {
+        region.swap_u32(word(slot, at), 0)?;
     }
+    Ok(())
 }
 
 impl Answerer {

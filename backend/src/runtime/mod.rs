@@ -6,6 +6,7 @@
 //! | [`robust`] | locks that survive the death of who holds them |
 //! | [`gate`] | the cut gate: marks of operations in flight, and closing it for a snapshot |
 //! | [`mappings`] | live mappings of files, and taking rights back from the members that have some |
+//! | [`memory`] | the words, byte locks and clock that all of these stand on |
 //! | [`sequence`] | an inode's sequence counter, by which readers know that nothing moved |
 //!
 //! The first opener of a pool wipes this state; the words of an inode are wiped when they are first touched in an
@@ -14,6 +15,9 @@
 pub(crate) mod gate;
 pub(crate) mod mappings;
 pub(crate) mod member;
+pub(crate) mod memory;
+#[cfg(test)]
+mod model;
 pub(crate) mod robust;
 pub(crate) mod sequence;
 
@@ -28,6 +32,7 @@ use crate::os::lock::LockFile;
 use crate::pmem::Region;
 use crate::units::PoolOffset;
 use member::Member;
+use memory::{ByteLocks, Memory};
 
 /// Places in the runtime header.
 pub(crate) mod at {
@@ -67,13 +72,6 @@ pub(crate) mod at {
     pub(crate) const MOVES: PoolOffset = RUNTIME.add(248);
 }
 
-#[cold]
-fn lost() -> Error {
-    let message =
-        "a transaction of this process failed half way: the pool must be closed, and can be opened anew";
-    Error::new(ErrorKind::ReadOnly, message)
-}
-
 thread_local! {
     static THREAD_NUMBER: usize = {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
@@ -90,11 +88,11 @@ pub(crate) fn thread_number() -> usize {
 pub(crate) type Recoverer = Box<dyn Fn(u32) -> Result<()> + Send + Sync>;
 
 /// A pool's memory and this process's membership in it.
-pub(crate) struct Runtime {
+pub(crate) struct Runtime<M = Region, L = LockFile> {
     /// The pool's memory.
-    pub(crate) region: Region,
+    pub(crate) region: M,
     /// The byte locks that tell living members from dead ones.
-    pub(crate) lock_file: LockFile,
+    pub(crate) lock_file: L,
     /// This member.
     pub(crate) member: Member,
     /// The epoch of all volatile state.
@@ -102,14 +100,28 @@ pub(crate) struct Runtime {
     pub(crate) mappings: mappings::Mappings,
     recoverer: OnceLock<Recoverer>,
     recovering: Mutex<()>,
-    /// A transaction failed between its validity word and its end.
+    /// A transaction failed between its validity word and its end, and why.
     lost: AtomicBool,
+    why_lost: OnceLock<String>,
 }
 
 impl Runtime {
     /// Binds the pieces that opening a pool has gathered.
     pub(crate) fn new(region: Region, lock_file: LockFile, member: Member, epoch: u64) -> Runtime {
         region.share_failures(at::FAILED_SYNC);
+        Runtime::of(region, lock_file, member, epoch)
+    }
+
+    /// Fills volatile words with zeros, visible to all members when it returns and never waited for on the medium.
+    pub(crate) fn zero_volatile(&self, at: PoolOffset, len: u64) -> Result<()> {
+        let zeroed = self.region.zero(at, len)?;
+        self.region.fence(self.region.flush_data(zeroed)).map(|_| ())
+    }
+}
+
+impl<M: Memory, L: ByteLocks> Runtime<M, L> {
+    /// A membership by these words and byte locks.
+    fn of(region: M, lock_file: L, member: Member, epoch: u64) -> Runtime<M, L> {
         Runtime {
             region,
             lock_file,
@@ -119,6 +131,7 @@ impl Runtime {
             recoverer: OnceLock::new(),
             recovering: Mutex::new(()),
             lost: AtomicBool::new(false),
+            why_lost: OnceLock::new(),
         }
     }
 
@@ -126,8 +139,9 @@ impl Runtime {
     /// the member counts as dead to itself. It begins nothing, and keeps its locks, its marks and its slot, so that nobody
     /// sees or changes what the replay will store, until it has closed the pool and another member recovers it.
     #[cold]
-    pub(crate) fn lose(&self) {
-        tracing::error!("a transaction failed half way: this process must close the pool");
+    pub(crate) fn lose(&self, why: &Error) {
+        tracing::error!(error = %why, "a transaction failed half way: this process must close the pool");
+        self.why_lost.get_or_init(|| why.to_string());
         self.lost.store(true, Ordering::SeqCst);
     }
 
@@ -140,13 +154,18 @@ impl Runtime {
     /// Fails once [`Runtime::lose`] was called.
     #[inline]
     pub(crate) fn check_lost(&self) -> Result<()> {
-        if self.is_lost() { Err(lost()) } else { Ok(()) }
+        if self.is_lost() { Err(self.lost_error()) } else { Ok(()) }
     }
 
-    /// Fills volatile words with zeros, visible to all members when it returns and never waited for on the medium.
-    pub(crate) fn zero_volatile(&self, at: PoolOffset, len: u64) -> Result<()> {
-        let zeroed = self.region.zero(at, len)?;
-        self.region.fence(self.region.flush_data(zeroed)).map(|_| ())
+    #[cold]
+    fn lost_error(&self) -> Error {
+        let why = self.why_lost.get().map_or("an error", String::as_str);
+        Error::new(
+            ErrorKind::ReadOnly,
+            format!(
+                "a transaction of this process failed half way ({why}): close the pool, and open it anew"
+            ),
+        )
     }
 
     /// Says what is to be done for a dead member; once, by whoever assembles the pool.

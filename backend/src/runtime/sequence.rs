@@ -13,15 +13,17 @@
 
 use super::Runtime;
 use super::at::MOVES;
+use super::memory::{ByteLocks, Memory};
 use crate::error::Result;
 use crate::format::inode::{at, field};
-use crate::pmem::Access;
+use crate::os::lock::LockFile;
+use crate::pmem::{Access, Region};
 use crate::units::PoolOffset;
 
 /// A change in progress; the counter is even again when it is dropped.
 #[must_use]
-pub(crate) struct Change<'a> {
-    runtime: &'a Runtime,
+pub(crate) struct Change<'a, M: Memory = Region, L: ByteLocks = LockFile> {
+    runtime: &'a Runtime<M, L>,
     place: PoolOffset,
     odd: u64,
     /// The counter of the map, and its odd value, if that changes.
@@ -29,8 +31,24 @@ pub(crate) struct Change<'a> {
 }
 
 impl Runtime {
+    /// How often blocks have moved in the whole pool; of a private view, in the file below it. A reader that copies from a
+    /// block asks before and after: who moves blocks holds no inode's lock and raises no inode's counter.
+    pub(crate) fn moves(&self) -> Result<u64> {
+        match self.region.access() {
+            Access::ReadWrite => self.region.load(MOVES),
+            _ => self.region.load_from_file(MOVES),
+        }
+    }
+
+    /// Says that blocks have moved. The gate is closed, the new places are published, the old ones not free yet.
+    pub(crate) fn blocks_moved(&self) -> Result<()> {
+        self.region.add_u64(MOVES, 1).map(drop)
+    }
+}
+
+impl<M: Memory, L: ByteLocks> Runtime<M, L> {
     /// Begins a change of the map of the inode at `inode`, or of what else says what it holds. The caller holds its lock.
-    pub(crate) fn begin_change(&self, inode: PoolOffset) -> Result<Change<'_>> {
+    pub(crate) fn begin_change(&self, inode: PoolOffset) -> Result<Change<'_, M, L>> {
         let place = field(inode, at::REMAPS);
         let before = self.region.load(place)?;
         // One that a dead member left odd has ended, and this is another.
@@ -40,7 +58,7 @@ impl Runtime {
     }
 
     /// Begins a change of bytes in blocks that stay where they are. The caller holds the inode's lock.
-    pub(crate) fn begin_in_place(&self, inode: PoolOffset) -> Result<Change<'_>> {
+    pub(crate) fn begin_in_place(&self, inode: PoolOffset) -> Result<Change<'_, M, L>> {
         let place = field(inode, at::SEQUENCE);
         let odd = self.region.load(place)? | 1;
         self.region.store_u64(place, odd)?;
@@ -60,18 +78,34 @@ impl Runtime {
         Ok(changes_since(before, self.remaps(inode)?) <= 1)
     }
 
-    /// How often blocks have moved in the whole pool; of a private view, in the file below it. A reader that copies from a
-    /// block asks before and after: who moves blocks holds no inode's lock and raises no inode's counter.
-    pub(crate) fn moves(&self) -> Result<u64> {
-        match self.region.access() {
-            Access::ReadWrite => self.region.load(MOVES),
-            _ => self.region.load_from_file(MOVES),
-        }
+    /// As [`Runtime::look_up_to`], with as many tries as suffice unless somebody changes the inode all the time.
+    pub(crate) fn look_unlocked<T>(
+        &self,
+        inode: PoolOffset,
+        look: impl FnMut() -> Result<T>,
+    ) -> Result<Option<Result<T>>> {
+        self.look_up_to(M::LOOKS, inode, look)
     }
 
-    /// Says that blocks have moved. The gate is closed, the new places are published, the old ones not free yet.
-    pub(crate) fn blocks_moved(&self) -> Result<()> {
-        self.region.add_u64(MOVES, 1).map(drop)
+    /// Runs `look`, which reads and changes nothing, and answers what it saw of one unmoving state of the inode at `inode`;
+    /// nothing where others kept changing it for as many tries. What `look` says of a state that moved, errors too, is
+    /// forgotten.
+    pub(crate) fn look_up_to<T>(
+        &self,
+        tries: u32,
+        inode: PoolOffset,
+        mut look: impl FnMut() -> Result<T>,
+    ) -> Result<Option<Result<T>>> {
+        for tried in 0..tries {
+            if let Some(sequence) = self.sequence(inode)? {
+                let seen = look();
+                if self.unchanged_since(inode, sequence)? {
+                    return Ok(Some(seen));
+                }
+            }
+            (0..=tried).for_each(|_| self.region.spin());
+        }
+        Ok(None)
     }
 
     /// The counter, if no change is in progress.
@@ -87,7 +121,7 @@ impl Runtime {
     }
 }
 
-impl Drop for Change<'_> {
+impl<M: Memory, L: ByteLocks> Drop for Change<'_, M, L> {
     fn drop(&mut self) {
         self.runtime.region.fence_acquire();
         let ended = self.map.into_iter().chain([(self.place, self.odd)]);

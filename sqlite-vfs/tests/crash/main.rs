@@ -8,7 +8,7 @@
 //! ```
 //!
 //! `DAXCOW_SEED` replays one random workload, `DAXCOW_CRASH_SECONDS` says how long random ones go on, `DAXCOW_POINTS` how
-//! many crash points a workload gets (8), `DAXCOW_EFFORT` how many images each of them gets.
+//! many crash points a workload gets (4), `DAXCOW_EFFORT` how many images each of them gets.
 
 mod fixed;
 mod judge;
@@ -40,7 +40,7 @@ struct Sample {
 
 impl Sample {
     fn of(medium: Medium) -> Sample {
-        let points = usize::try_from(number_from_env("DAXCOW_POINTS", 8)).unwrap_or(usize::MAX);
+        let points = usize::try_from(number_from_env("DAXCOW_POINTS", 4)).unwrap_or(usize::MAX);
         Sample { points, unit: medium.unit() }
     }
 
@@ -55,31 +55,36 @@ impl Sample {
         }
     }
 
-    /// Judges images of `performed`: of crash points in all of it, the ones around the ends of steps above all.
+    /// Crash points in all of a run, half of them around the ends of steps: commits are the last fences of their steps.
+    fn points(self, performed: &Performed, rng: &mut Rng) -> Vec<usize> {
+        let all = crash_points(&performed.recording);
+        let anywhere = (0..self.points / 2).map(|_| rng.index(all.len())).collect::<Vec<_>>();
+        let near_ends = (self.points / 2..self.points).map(|_| {
+            let end = *rng.pick(&performed.ends);
+            all.partition_point(|&point| point <= end).saturating_sub(rng.index(8)).min(all.len() - 1)
+        });
+        let mut points: Vec<usize> = anywhere.into_iter().chain(near_ends).map(|index| all[index]).collect();
+        points.sort_unstable();
+        points.dedup();
+        points
+    }
+
+    /// Judges images of `performed` at `points`.
     fn judge(
         self,
         performed: &Performed,
+        points: &[usize],
         strictness: Strictness,
         rng: &mut Rng,
         tally: &mut Tally,
     ) -> Result<(), String> {
-        let all = crash_points(&performed.recording);
-        let mut points: Vec<usize> = (0..self.points / 2).map(|_| *rng.pick(&all)).collect();
-        for _ in points.len()..self.points {
-            // Commits are the last fences of their steps.
-            let end = *rng.pick(&performed.ends);
-            let near = all.partition_point(|&point| point <= end).saturating_sub(rng.index(8));
-            points.push(all[near.min(all.len() - 1)]);
-        }
-        points.sort_unstable();
-        points.dedup();
         let mut judge_rng = Rng::new(rng.word());
         let mut again = Tally::default();
         let mut judge =
             |path: &Path, point| judge(path, performed, point, strictness, &mut judge_rng, &mut again);
         let file_bytes = performed.file_bytes;
         let judged =
-            judge_images(&performed.recording, &points, file_bytes, self.effort(), rng, tally, &mut judge);
+            judge_images(&performed.recording, points, file_bytes, self.effort(), rng, tally, &mut judge);
         tally.crash_points += again.crash_points;
         tally.images += again.images;
         judged
@@ -92,10 +97,11 @@ fn crash(workload: &Workload, rng: &mut Rng, tally: &mut Tally) -> Result<(), St
     let performed = perform(workload);
     tally.sequences += 1;
     let sample = Sample::of(workload.setup.medium);
-    sample.judge(&performed, SQL_AND_POOL, rng, tally)?;
+    sample.judge(&performed, &sample.points(&performed, rng), SQL_AND_POOL, rng, tally)?;
     if workload.setup.medium == Medium::Line {
-        let words = Sample { unit: Unit::Word, points: sample.points / 2 };
-        words.judge(&performed, SQL_AND_POOL, rng, tally).map_err(|what| format!("{what}, words"))?;
+        let words = Sample { unit: Unit::Word, points: sample.points.div_ceil(2) };
+        let judged = words.judge(&performed, &words.points(&performed, rng), SQL_AND_POOL, rng, tally);
+        judged.map_err(|what| format!("{what}, words"))?;
     }
     Ok(())
 }
@@ -146,7 +152,7 @@ fn two_connections_and_hot_journals() {
 
 #[test]
 fn random_workloads() {
-    let end = Instant::now() + Duration::from_secs(number_from_env("DAXCOW_CRASH_SECONDS", 8));
+    let end = Instant::now() + Duration::from_secs(number_from_env("DAXCOW_CRASH_SECONDS", 5));
     let replayed = std::env::var_os("DAXCOW_SEED").is_some();
     let mut seed = seed_from_env(0x5c1);
     let mut tally = Tally::default();
@@ -167,29 +173,49 @@ fn random_workloads() {
     );
 }
 
-/// The images can fail: runs without one of their flushes or fences lose what SQL can see.
+/// The images can fail: runs without one of their flushes or fences lose what SQL can see. Many a line has another that
+/// does its work too; those that have none must be noticed.
 #[test]
 fn forgotten_flushes_and_fences_are_noticed() {
     daxcow_sqlite::register(true).expect("the VFS registers");
     let mut noticed: BTreeMap<String, Option<String>> = BTreeMap::new();
     let mut tally = Tally::default();
-    let workloads = [fixed::rollback_modes().swap_remove(0), fixed::wal().swap_remove(0)];
-    for workload in &workloads {
-        let performed = perform(workload);
+    let mut rng = Rng::new(seed_from_env(7));
+    for workload in [fixed::rollback_modes().swap_remove(0), fixed::wal().swap_remove(0)] {
+        let performed = perform(&workload);
         for fault in performed.recording.faults() {
-            let faulty = performed.with_fault(fault);
-            let sample = Sample::of(workload.setup.medium);
-            let outcome = sample.judge(&faulty, ONLY_SQL, &mut Rng::new(7), &mut tally);
             let name = match fault {
                 Fault::SkipFlush(line) => format!("flush at {line}"),
                 Fault::SkipFence(line) => format!("fence at {line}"),
             };
             let seen = noticed.entry(name).or_default();
-            *seen = seen.take().or(outcome.err().and_then(|what| what.lines().next().map(str::to_owned)));
+            if seen.is_none() {
+                *seen = notice(&performed, fault, &mut rng, &mut tally);
+            }
         }
     }
     for (fault, what) in &noticed {
         println!("{fault}: {}", what.as_deref().unwrap_or("unnoticed"));
     }
     println!("{tally:?}");
+    let of_journal = noticed.iter().filter(|(fault, _)| fault.contains("journal/mod.rs"));
+    assert!(
+        of_journal.filter(|(_, what)| what.is_some()).count() >= 2,
+        "a commit that is not durable goes unnoticed"
+    );
+    assert!(noticed.values().flatten().count() >= 8, "too few are noticed: {noticed:#?}");
+}
+
+/// What SQL shows of a fault, crashed shortly after places where it was.
+fn notice(performed: &Performed, fault: Fault, rng: &mut Rng, tally: &mut Tally) -> Option<String> {
+    let sample = Sample::of(performed.workload.setup.medium);
+    let (faulty, missing) = performed.with_fault(fault);
+    let all = crash_points(&faulty.recording);
+    let after = |place: usize, rng: &mut Rng| all.partition_point(|&point| point < place) + rng.index(3);
+    let mut points: Vec<usize> =
+        (0..sample.points).map(|_| all[after(*rng.pick(&missing), rng).min(all.len() - 1)]).collect();
+    points.sort_unstable();
+    points.dedup();
+    let judged = sample.judge(&faulty, &points, ONLY_SQL, rng, tally);
+    judged.err().map(|what| what.lines().next().unwrap_or_default().to_owned())
 }

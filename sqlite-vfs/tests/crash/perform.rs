@@ -4,7 +4,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::path::Path;
 
-use daxcow::sim::{Event, Fault, Recording};
+use daxcow::sim::{Entry, Event, Fault, Recording};
 use daxcow::{CreateOptions, FileOptions, OpenOptions, Pool};
 use daxcow_tests::place::Place;
 use rusqlite::{Connection, OpenFlags};
@@ -45,22 +45,30 @@ impl Performed {
             .map_or(0, |flush| self.complete(flush))
     }
 
-    /// The same run without the flushes or fences of one line of the source.
-    pub(crate) fn with_fault(&self, fault: Fault) -> Performed {
-        let forgotten = |event: &Event, site| match fault {
-            Fault::SkipFlush(line) => matches!(event, Event::Flush { .. }) && site == line,
-            Fault::SkipFence(line) => *event == Event::Fence && site == line,
+    /// The same run without the flushes or fences of one line of the source, and the places in it where one is missing.
+    pub(crate) fn with_fault(&self, fault: Fault) -> (Performed, Vec<usize>) {
+        let is_forgotten = |entry: &Entry| match fault {
+            Fault::SkipFlush(line) => matches!(entry.event, Event::Flush { .. }) && entry.site == line,
+            Fault::SkipFence(line) => entry.event == Event::Fence && entry.site == line,
         };
-        let entries = self.recording.entries();
-        let kept =
-            |end: &usize| entries[..*end].iter().filter(|entry| !forgotten(&entry.event, entry.site)).count();
-        Performed {
+        let mut kept = 0;
+        let (mut places, mut missing) = (vec![0], Vec::new());
+        for entry in self.recording.entries() {
+            if is_forgotten(entry) {
+                missing.push(kept);
+            } else {
+                kept += 1;
+            }
+            places.push(kept);
+        }
+        let faulty = Performed {
             workload: self.workload.clone(),
             recording: self.recording.with_fault(fault),
-            ends: self.ends.iter().map(kept).collect(),
+            ends: self.ends.iter().map(|&end| places[end]).collect(),
             states: self.states.clone(),
             file_bytes: self.file_bytes,
-        }
+        };
+        (faulty, missing)
     }
 }
 
