@@ -46,6 +46,7 @@ mod space;
 mod stat;
 pub mod units;
 
+pub use dax::mapping::{Mapping, MappingMut};
 pub use dax::view::{View, Views};
 pub use error::{Error, ErrorKind, Result};
 pub use file::{Batch, Dedupe, Extent, ExtentKind, File, FileOptions};

@@ -21,7 +21,9 @@
 //! 184  extension    |
 //! 192  batch u32    |
 //! 196  stale u32    |
-//! 200  lazy u32     /  the size word may not be durable
+//! 200  lazy u32     |  the size word may not be durable
+//! 208  mapped mask  |  members that map it live
+//! 240  remaps       /  a sequence counter of changes of the map
 //! ```
 
 use super::lane::Record;
@@ -55,6 +57,8 @@ pub(crate) mod at {
     pub(crate) const BATCH: u64 = 192;
     pub(crate) const STALE: u64 = 196;
     pub(crate) const LAZY_SIZE: u64 = 200;
+    pub(crate) const MAPPED_MASK: u64 = 208;
+    pub(crate) const REMAPS: u64 = 240;
 }
 
 /// What an inode is.
