@@ -26,8 +26,17 @@ enum Command {
     Model(Campaign),
     /// Run processes that share a pool and are killed at random.
     Storm(Campaign),
-    /// Crash at every fence of operation sequences and recover.
-    Crash(Campaign),
+    /// Crash operation sequences wherever it makes a difference, and recover; make mistakes, which must be found.
+    Crash {
+        #[command(flatten)]
+        campaign: Campaign,
+        /// Threads.
+        #[arg(long, default_value_t = 1)]
+        jobs: u64,
+        /// Where a campaign of the same seed ended; 0 makes the mistakes first.
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+    },
     /// Drive pools with fuzzed bytes, fields, paths and operations.
     Fuzz(Campaign),
     /// Make the pools in fuzz/bases anew, after the format has changed.
@@ -57,7 +66,9 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::FormatHash => sources::write_format_hash()?,
         Command::Model(campaign) => return campaigns::model(campaign.minutes, campaign.seed),
         Command::Storm(campaign) => return campaigns::storm(campaign.minutes, campaign.seed),
-        Command::Crash(campaign) => return campaigns::crash(campaign.minutes, campaign.seed),
+        Command::Crash { campaign, jobs, from } => {
+            return campaigns::crash(campaign.minutes, campaign.seed, jobs, from);
+        }
         Command::Fuzz(campaign) => return fuzz::fuzz(campaign.minutes, campaign.seed),
         Command::FuzzBases => {
             daxcow_tests::fuzz::bases::write_to_tree().map_err(|error| anyhow::anyhow!("{error}"))?;

@@ -31,6 +31,8 @@ use crate::units::{BLOCK_SIZE, BlockNumber, CHUNK_BLOCKS, InodeNumber, PoolOffse
 const CHUNK: usize = 512;
 const _: () = assert!(CHUNK as u64 == CHUNK_BLOCKS);
 const INODES_PER_BLOCK: u64 = BLOCK_SIZE / INODE_SIZE;
+/// A thread for so many chunks: fewer are counted before another one has started.
+const CHUNKS_PER_THREAD: usize = 64;
 /// Problems that are described; more are only counted.
 const PROBLEMS_MAX: usize = 1000;
 
@@ -373,7 +375,7 @@ impl<'a> Census<'a> {
 
     fn work(&self, tasks: Vec<Task>) -> Result<()> {
         let queue = Queue { state: Mutex::new((tasks, 0)), changed: Condvar::new() };
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = threads_for(1 + self.chunks.len() / CHUNKS_PER_THREAD);
         let failure = Mutex::new(None);
         std::thread::scope(|scope| {
             let worker = || {
@@ -489,6 +491,11 @@ impl<'a> Census<'a> {
         self.damaged.lock().push(damaged);
         None
     }
+}
+
+/// How many threads share `parts` of work. Asking the system costs more than a small pool does.
+pub(super) fn threads_for(parts: usize) -> usize {
+    if parts < 2 { 1 } else { std::thread::available_parallelism().map_or(1, usize::from).min(parts) }
 }
 
 fn index_in_chunk(block: BlockNumber) -> usize {
