@@ -1,6 +1,7 @@
-//! One-word commands of the project: `cargo xtask loc`, `format-hash`, `model`, `storm` and `crash`.
+//! One-word commands of the project: `cargo xtask loc`, `format-hash`, `model`, `kill` and `crash`.
 
 mod campaigns;
+mod kill;
 mod sources;
 
 use std::process::ExitCode;
@@ -23,8 +24,8 @@ enum Command {
     FormatHash,
     /// Run random operations against the reference model.
     Model(Campaign),
-    /// Run processes that share a pool and are killed at random.
-    Storm(Campaign),
+    /// Let processes die at every step of what they do, and kill them at random.
+    Kill(Campaign),
     /// Crash at every fence of operation sequences and recover.
     Crash(Campaign),
     /// Make the pools in fuzz/bases anew, after the format has changed.
@@ -53,7 +54,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Loc => sources::count_lines(),
         Command::FormatHash => sources::write_format_hash()?,
         Command::Model(campaign) => return campaigns::model(campaign.minutes, campaign.seed),
-        Command::Storm(campaign) => return campaigns::storm(campaign.minutes, campaign.seed),
+        Command::Kill(campaign) => return kill::kill(campaign.minutes, campaign.seed),
         Command::Crash(campaign) => return campaigns::crash(campaign.minutes, campaign.seed),
         Command::FuzzBases => {
             daxcow_tests::fuzz::bases::write_to_tree().map_err(|error| anyhow::anyhow!("{error}"))?;

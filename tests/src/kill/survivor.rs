@@ -17,8 +17,7 @@ const VICTIMS: [&str; 2] = ["/own", "/shared"];
 const LOCK: u8 = 6;
 
 /// One survivor.
-#[derive(Debug)]
-pub struct Survivor {
+struct Survivor {
     shared: Shared,
     index: usize,
     pool: Pool,
