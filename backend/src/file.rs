@@ -12,14 +12,15 @@ use parking_lot::Mutex;
 use crate::dax::batch::{Side, check_no_batch};
 pub use crate::dax::dedupe::Dedupe;
 pub use crate::dax::range::{Extent, ExtentKind};
-use crate::dax::view::{Pinned, View};
+use crate::dax::view::{Pinned, View, Views};
 use crate::dax::write::{SizeChange, Source};
 use crate::dax::{self, range};
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::inode::Kind;
 use crate::inode::advisory::{self, HandleId, LockMode, LockState, SharedMemory};
 use crate::inode::open::OpenInode;
 use crate::inode::{Core, Inode};
-use crate::namespace::resolve;
+use crate::namespace::resolve::{self, Located};
 use crate::pmem::medium::Granularity;
 use crate::pool::Pool;
 use crate::relocate::defrag::{self, DefragReport};
@@ -334,6 +335,21 @@ impl File {
         Ok(self.target().links(store)? == 0 || self.target().is_replaced(store)?)
     }
 
+    /// The file as something that a name of `pool` may lead to.
+    pub(crate) fn located_in(&self, pool: &Pool) -> Result<Located> {
+        if !Arc::ptr_eq(self.core(), pool.core()) {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "a file of another pool cannot have a name in this one",
+            ));
+        }
+        if self.target().is_replaced(&self.core().store)? {
+            return Err(Error::new(ErrorKind::Stale, "a rollback has put another file in its place"));
+        }
+        let OpenInode { inode, generation, snapshot, .. } = &*self.open;
+        Ok(Located { inode: *inode, generation: *generation, kind: Kind::File, read_only: *snapshot })
+    }
+
     /// Makes `[dst_offset, dst_offset + len)` of this file share the blocks of `[src_offset, src_offset + len)` of `src`,
     /// as FICLONERANGE does: offsets are multiples of 4096 bytes, and so is `len` unless it ends at the end of `src` and at
     /// or past the end of this file.
@@ -435,17 +451,29 @@ impl File {
     /// # Errors
     /// `NoSpace` if the pin cannot be noted; `TooManyLinks`, `MediaError`, `Corrupt`.
     pub fn view(&self, offset: u64, len: usize) -> Result<Option<View>> {
+        View::of(&self.pinned()?, offset, len as u64)
+    }
+
+    /// All of the file, readable in place as it is now, whatever is written, truncated or removed meanwhile.
+    ///
+    /// # Errors
+    /// As [`File::view`].
+    pub fn views(&self) -> Result<Views> {
+        Views::of(&self.pinned()?)
+    }
+
+    /// The present state, pinned; one pin for all views of it.
+    fn pinned(&self) -> Result<Arc<Pinned>> {
         self.readable()?;
         let mut cached = self.pinned.lock();
-        let pinned = match cached.upgrade() {
-            Some(pinned) if pinned.is_current(self.target())? => pinned,
+        match cached.upgrade() {
+            Some(pinned) if pinned.is_current(self.target())? => Ok(pinned),
             _ => {
                 let pinned = Arc::new(Pinned::new(self.core(), self.target())?);
                 *cached = Arc::downgrade(&pinned);
-                pinned
+                Ok(pinned)
             }
-        };
-        View::of(&pinned, offset, len as u64)
+        }
     }
 
     /// Takes one of the file's 16 numbered advisory locks, shared by all handles of all processes. Never waits: `false`

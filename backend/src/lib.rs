@@ -36,6 +36,7 @@ mod mount;
 mod namespace;
 mod os;
 mod path;
+mod place;
 mod pmem;
 mod pool;
 mod relocate;
@@ -45,7 +46,7 @@ mod space;
 mod stat;
 pub mod units;
 
-pub use dax::view::View;
+pub use dax::view::{View, Views};
 pub use error::{Error, ErrorKind, Result};
 pub use file::{Batch, Dedupe, Extent, ExtentKind, File, FileOptions};
 pub use format::superblock::{MAGIC, VERSION};
@@ -55,7 +56,9 @@ pub use mount::info::{MemberInfo, PoolInfo};
 pub use mount::open::RecoveryInfo;
 pub use mount::usage::SpaceUsage;
 pub use mount::{CreateOptions, OpenOptions};
+pub use namespace::resolve::KnownName;
 pub use path::{PoolPath, split_pool_path};
+pub use place::Place;
 pub use pmem::FailedSync;
 pub use pmem::medium::{Dax, Durability, FlushMode, Granularity, Medium};
 pub use pool::Pool;
@@ -69,3 +72,6 @@ pub use stat::{DirEntry, FileKind, Metadata};
 /// The simulated medium: recordings, crash images, death at a chosen step.
 #[cfg(feature = "sim")]
 pub use pmem::sim;
+/// Reservations of space that are refused on purpose.
+#[cfg(feature = "sim")]
+pub use space::refuse::{allow_space, refuse_space};

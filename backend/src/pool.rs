@@ -10,11 +10,12 @@ use crate::dax::batch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::file::{Batch, File, FileOptions};
 use crate::inode::Core;
-use crate::mount::check::CheckReport;
+use crate::mount::check::{CheckReport, Problem};
 use crate::mount::info::PoolInfo;
 use crate::mount::open::Opening;
 use crate::mount::usage::SpaceUsage;
 use crate::mount::{self, CreateOptions, OpenOptions};
+use crate::namespace::resolve::KnownName;
 use crate::namespace::tree::Authority;
 use crate::namespace::tree::Namespace;
 use crate::namespace::{format_namespace, resolve, walk};
@@ -37,6 +38,17 @@ pub struct Pool {
     inner: Arc<Inner>,
 }
 
+/// A pool that may have been closed by everybody who held it.
+pub(crate) struct WeakPool(Weak<Inner>);
+
+impl WeakPool {
+    /// The pool, if somebody still holds it and this process opened it.
+    pub(crate) fn upgrade(&self) -> Option<Pool> {
+        let inner = self.0.upgrade()?;
+        inner.core.store.runtime.region.check_fork().is_ok().then_some(Pool { inner })
+    }
+}
+
 struct Inner {
     /// Taken by the close; there until then.
     core: Arc<Core>,
@@ -47,7 +59,7 @@ struct Inner {
 /// Pools opened by [`Pool::open_shared`], by device and inode of the host file.
 static SHARED: Mutex<Option<SharedPools>> = Mutex::new(None);
 
-type SharedPools = HashMap<(u64, u64), Weak<Inner>>;
+type SharedPools = HashMap<(u64, u64), WeakPool>;
 
 impl Pool {
     /// Creates a pool and opens it.
@@ -85,13 +97,11 @@ impl Pool {
         let mut shared = SHARED.lock();
         let shared = shared.get_or_insert_default();
         let key = (node.device, node.inode);
-        if let Some(inner) = shared.get(&key).and_then(Weak::upgrade)
-            && inner.core.store.runtime.region.check_fork().is_ok()
-        {
-            return Ok(Pool { inner });
+        if let Some(pool) = shared.get(&key).and_then(WeakPool::upgrade) {
+            return Ok(pool);
         }
         let pool = Pool::open(path, options)?;
-        shared.insert(key, Arc::downgrade(&pool.inner));
+        shared.insert(key, pool.downgrade());
         Ok(pool)
     }
 
@@ -109,6 +119,15 @@ impl Pool {
 
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.inner.core
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakPool {
+        WeakPool(Arc::downgrade(&self.inner))
+    }
+
+    /// Whether both are handles of one opening of one pool.
+    pub(crate) fn is_same(&self, other: &Pool) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
     }
 
     /// Fails where the pool may only be read.
@@ -200,6 +219,15 @@ impl Pool {
     /// `Busy` where operations in flight do not end, `MediaError`. What is found is in the report.
     pub fn check(&self) -> Result<CheckReport> {
         mount::check::check(self.core())
+    }
+
+    /// Reads every byte of every file and map once: memory that is lost, by every path (of files, directories and
+    /// snapshots) that leads to it and the range that is gone. Others may work meanwhile.
+    ///
+    /// # Errors
+    /// `MediaError` where the root directory is lost. What else is lost is no error, but among the problems.
+    pub fn scrub(&self) -> Result<Vec<Problem>> {
+        mount::scrub::scrub(&self.core().store)
     }
 
     /// Opens or creates the file at `path`.
@@ -323,6 +351,21 @@ impl Pool {
         self.marked(new, |namespace| namespace.hard_link(existing, new))
     }
 
+    /// Gives files of this pool names, all of them in one transaction: further ones, or the first one of a file that was
+    /// made by [`Pool::open_unnamed`] or whose last name was removed.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, `NotFound` for a missing directory, `NotADirectory`, `TooManyLinks`, `ReadOnly`, `NoSpace`,
+    /// `InvalidInput` for a file of another pool and for too many names: then no name was given.
+    pub fn link<P: AsRef<Path>>(&self, files: &[(&File, P)]) -> Result<()> {
+        let mut links = Vec::with_capacity(files.len());
+        for (file, path) in files {
+            links.push((file.located_in(self)?, path.as_ref()));
+        }
+        let first = links.first().map_or(Path::new("/"), |(_, path)| *path);
+        self.marked(first, |namespace| namespace.link(links))
+    }
+
     /// What is known about what `path` names.
     ///
     /// # Errors
@@ -337,6 +380,18 @@ impl Pool {
     /// `NameTooLong`, `InvalidInput`, `Corrupt`.
     pub fn exists(&self, path: impl AsRef<Path>) -> Result<bool> {
         resolve::exists(&self.core().store, path.as_ref())
+    }
+
+    /// As [`Pool::exists`], for who asks again and again: `known` remembers the answer until a directory on the way changes,
+    /// in whatever process. It belongs to this pool and path.
+    ///
+    /// # Errors
+    /// As [`Pool::exists`].
+    pub fn exists_known(&self, path: impl AsRef<Path>, known: &mut KnownName) -> Result<bool> {
+        match self.core().store.runtime.region.access() {
+            Access::ReadWrite => resolve::exists_known(&self.core().store, path.as_ref(), known),
+            _ => self.exists(path),
+        }
     }
 
     /// The entries of a directory, sorted by name.

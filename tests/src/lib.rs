@@ -10,6 +10,7 @@
 //! | [`campaign`] | random runs, shortening of those that go wrong |
 //! | [`storm`] [`worker`] | several processes on one pool, and random kills |
 //! | [`fixture`] | short forms of what nearly every test does |
+//! | [`poison`] | memory that is lost under a mapping |
 //! | [`probes`] [`process`] [`system`] | what a test has other processes do |
 //! | [`sequences`] [`aftermath`] | operations to be interrupted, and judging what is left |
 //! | [`deaths`] | death at a chosen step |
@@ -37,6 +38,7 @@ pub mod kill;
 pub mod model;
 pub mod op;
 pub mod place;
+pub mod poison;
 pub mod probes;
 pub mod process;
 pub mod rng;

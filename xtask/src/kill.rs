@@ -83,7 +83,7 @@ fn storms(time: Duration, first_seed: u64) -> anyhow::Result<Tally> {
     while Instant::now() < end {
         let mut plan = storm::plan(&program);
         plan.program.push("worker".into());
-        plan.watched = seed % 2 == 0;
+        plan.watched = seed.is_multiple_of(2);
         plan.duration = Duration::from_secs(15);
         tally.sequences += 1;
         match storm::run(&plan, seed) {

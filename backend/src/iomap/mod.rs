@@ -228,7 +228,7 @@ impl<'a> Write<'a> {
 }
 
 /// The block after the one that holds the file block before `start`.
-fn after_previous(store: &Store, tree: &Tree, start: FileBlock) -> Result<Option<BlockNumber>> {
+pub(crate) fn after_previous(store: &Store, tree: &Tree, start: FileBlock) -> Result<Option<BlockNumber>> {
     let Some(before) = start.0.checked_sub(1) else { return Ok(None) };
     let found = tree.find(&store.space, FileBlock(before), 1, false)?;
     Ok(found.mapped.map(|mapped| mapped.block.add(1)))

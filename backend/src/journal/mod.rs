@@ -73,8 +73,8 @@ impl Journal {
             let retired = region.publish(place, 0, &applied)?;
             region.fence(region.flush(retired))
         });
-        if done.is_err() {
-            self.runtime.lose();
+        if let Err(error) = &done {
+            self.runtime.lose(error);
             self.returned.notify_all();
         }
         done

@@ -186,7 +186,7 @@ pub(super) fn assemble(region: Region, lock_file: LockFile, superblock: &Superbl
         .and_then(|()| occupy(&runtime.region, member));
     if let Err(error) = recovered {
         // What hangs from the slot is the dead member's still: nothing of it may be given back as one's own.
-        runtime.lose();
+        runtime.lose(&error);
         return Err(error);
     }
     for Member { slot, generation } in dead {

@@ -15,7 +15,8 @@
 //! | [`directory`] | hashed directories: looking up, listing, making room |
 //! | [`edit`] | the words that a change of names stores as one |
 //! | [`resolve`] | what a path names; no lock is taken |
-//! | [`tree`] | create, link, rename, remove |
+//! | [`tree`] | create, rename, remove |
+//! | `link` | further names, several at once |
 //! | [`walk`] | every file below some paths |
 //! | [`visited`] | where a walk has been |
 //! | [`reclaim`] | freeing what has no name, and is not open, any more |
@@ -27,6 +28,7 @@
 mod bucket;
 pub(crate) mod directory;
 pub(crate) mod edit;
+mod link;
 pub(crate) mod path;
 pub(crate) mod reclaim;
 pub(crate) mod resolve;

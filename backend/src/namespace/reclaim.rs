@@ -107,6 +107,7 @@ pub(crate) fn release(store: &Store, inode: &Inode, generation: u32, open: Open)
         Ok(released) => released,
         Err(error) => {
             tracing::error!(%error, inode = inode.number.0, "an inode without links could not be freed");
+            store.runtime.leave_doubt();
             false
         }
     }

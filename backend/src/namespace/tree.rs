@@ -1,9 +1,8 @@
-//! Making, linking, moving and removing names: each one lane transaction under the namespace lock.
+//! Making, moving and removing names: each one lane transaction under the namespace lock.
 //!
 //! | operation | words of its transaction |
 //! |---|---|
 //! | create | links of the new inode, the name's bit |
-//! | hard link | links, the name's bit |
 //! | rename | the new name's bit, the old one's, the replaced one's, links of what was replaced |
 //! | remove | links, the name's bit |
 //!
@@ -41,22 +40,22 @@ pub(crate) enum Authority {
 /// The namespace, locked: nobody else changes any name or any inode's links.
 #[must_use]
 pub(crate) struct Namespace<'a> {
-    store: &'a Store,
+    pub(super) store: &'a Store,
     authority: Authority,
     _held: Held<'a>,
     _mark: Mark<'a>,
 }
 
 /// The directory and the name that a path ends in.
-struct Place<'p> {
-    directory: Directory,
-    name: &'p [u8],
-    read_only: bool,
+pub(super) struct Place<'p> {
+    pub(super) directory: Directory,
+    pub(super) name: &'p [u8],
+    pub(super) read_only: bool,
     /// The inodes of all directories from the root to `directory`.
     way: Vec<InodeNumber>,
 }
 
-fn error<T>(kind: ErrorKind, message: &str) -> Result<T> {
+pub(super) fn error<T>(kind: ErrorKind, message: &str) -> Result<T> {
     Err(Error::new(kind, message))
 }
 
@@ -72,9 +71,15 @@ impl Core {
         // Reclaiming locks the namespace for each of its steps.
         let detached = self.namespace()?.detach(path)?;
         match detached {
-            Some(top) => reclaim::reclaim_tree(&self.store, &top, Open::LivesOn)
-                .map(|_| ())
-                .map_err(|error| error.at(path)),
+            Some(top) => match reclaim::reclaim_tree(&self.store, &top, Open::LivesOn) {
+                Ok(_) => Ok(()),
+                Err(error) => {
+                    // Its name is gone; what is left of it waits for the next try.
+                    self.orphans.lock().push(top.inode);
+                    self.store.runtime.leave_doubt();
+                    Err(error.at(path))
+                }
+            },
             None => Ok(()),
         }
     }
@@ -145,37 +150,6 @@ impl<'a> Namespace<'a> {
             at.directory().map(|_| at)
         };
         create().map_err(|error| error.at(path))
-    }
-
-    /// Gives the file `existing` a second name.
-    ///
-    /// # Errors
-    /// [`ErrorKind::IsADirectory`], [`ErrorKind::AlreadyExists`], [`ErrorKind::ReadOnly`] where either is part of a
-    /// snapshot, [`ErrorKind::TooManyLinks`], [`ErrorKind::NoSpace`].
-    pub(crate) fn hard_link(&self, existing: &Path, new: &Path) -> Result<()> {
-        let file = self.resolve(existing)?;
-        if file.kind == Kind::Directory {
-            return error(ErrorKind::IsADirectory, "a directory has one name only")
-                .map_err(|e: Error| e.at(existing));
-        }
-        let link = || {
-            let Some(place) = self.place(new)? else {
-                return error(ErrorKind::AlreadyExists, "it is the root");
-            };
-            if self.entry(&place)?.is_some() {
-                return error(ErrorKind::AlreadyExists, "the name exists already");
-            }
-            self.writable(place.read_only || file.read_only)?;
-            let links = file.inode.links(self.store)?;
-            let Some(more) = links.checked_add(1) else {
-                return error(ErrorKind::TooManyLinks, "the file has 2^32 - 1 names");
-            };
-            let mut edit = Edit::new();
-            edit.set_links(&file.inode, more);
-            edit.insert(self.store, &place.directory, &self.named(&file, place.name))?;
-            edit.commit(self.store, &[place.directory])
-        };
-        link().map_err(|error| error.at(new))
     }
 
     /// Removes the name `path` of a file. What has no name left lives until it is closed everywhere.
@@ -389,7 +363,7 @@ impl<'a> Namespace<'a> {
         }
     }
 
-    fn writable(&self, read_only: bool) -> Result<()> {
+    pub(super) fn writable(&self, read_only: bool) -> Result<()> {
         match self.authority {
             Authority::Caller if read_only => error(ErrorKind::ReadOnly, "snapshots are read-only"),
             _ => Ok(()),
@@ -397,7 +371,7 @@ impl<'a> Namespace<'a> {
     }
 
     /// The directory and the name that `path` ends in; nothing for the root.
-    fn place<'p>(&self, path: &'p Path) -> Result<Option<Place<'p>>> {
+    pub(super) fn place<'p>(&self, path: &'p Path) -> Result<Option<Place<'p>>> {
         let names = components(path)?;
         let Some((&name, above)) = names.split_last() else { return Ok(None) };
         let mut way = Vec::with_capacity(names.len());
@@ -416,7 +390,7 @@ impl<'a> Namespace<'a> {
         }
     }
 
-    fn entry(&self, place: &Place<'_>) -> Result<Option<Dirent>> {
+    pub(super) fn entry(&self, place: &Place<'_>) -> Result<Option<Dirent>> {
         directory::lookup(self.store, &place.directory, place.name, Lock::Held)
     }
 
@@ -424,7 +398,7 @@ impl<'a> Namespace<'a> {
         Located::of(self.store, entry, place.read_only)
     }
 
-    fn named(&self, located: &Located, name: &[u8]) -> Dirent {
+    pub(super) fn named(&self, located: &Located, name: &[u8]) -> Dirent {
         Dirent {
             inode: located.inode.number,
             generation: located.generation,

@@ -211,8 +211,9 @@ impl Region {
         if len == 0 {
             return Ok(true);
         }
-        file::punch_hole(self.file(), at.0, len)
-            .map_err(|error| Error::os(format!("punch a hole of {len} bytes at {at}"), error).at(self.path()))
+        file::punch_hole(self.file(), at.0, len).map_err(|error| {
+            Error::os(format!("fallocate to punch a hole of {len} bytes at {at}"), error).at(self.path())
+        })
     }
 
     /// One or two stretches are cheaper to name; for more, one flush of the whole file.

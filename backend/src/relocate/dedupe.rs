@@ -121,7 +121,9 @@ pub(crate) fn dedupe(
                 candidates.push(candidate);
             }
         })?;
-        report.bytes_examined = read / (pass + 1);
+        if pass == 0 {
+            report.bytes_examined = read;
+        }
         candidates.sort_unstable_by_key(|candidate| (candidate.hash, candidate.block));
         let mut sharing = Sharing { store, report: &mut report, progress, pairs: Vec::new() };
         for group in candidates.chunk_by(|one, other| one.hash == other.hash) {

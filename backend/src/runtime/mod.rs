@@ -70,13 +70,6 @@ pub(crate) mod at {
     pub(crate) const MOVES: PoolOffset = RUNTIME.add(248);
 }
 
-#[cold]
-fn lost() -> Error {
-    let message =
-        "a transaction of this process failed half way: the pool must be closed, and can be opened anew";
-    Error::new(ErrorKind::ReadOnly, message)
-}
-
 thread_local! {
     static THREAD_NUMBER: usize = {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
@@ -104,8 +97,9 @@ pub(crate) struct Runtime<M = Region, L = LockFile> {
     pub(crate) epoch: u64,
     recoverer: OnceLock<Recoverer>,
     recovering: Mutex<()>,
-    /// A transaction failed between its validity word and its end.
+    /// A transaction failed between its validity word and its end, and why.
     lost: AtomicBool,
+    why_lost: OnceLock<String>,
 }
 
 impl Runtime {
@@ -133,6 +127,7 @@ impl<M: Memory, L: ByteLocks> Runtime<M, L> {
             recoverer: OnceLock::new(),
             recovering: Mutex::new(()),
             lost: AtomicBool::new(false),
+            why_lost: OnceLock::new(),
         }
     }
 
@@ -140,8 +135,9 @@ impl<M: Memory, L: ByteLocks> Runtime<M, L> {
     /// the member counts as dead to itself. It begins nothing, and keeps its locks, its marks and its slot, so that nobody
     /// sees or changes what the replay will store, until it has closed the pool and another member recovers it.
     #[cold]
-    pub(crate) fn lose(&self) {
-        tracing::error!("a transaction failed half way: this process must close the pool");
+    pub(crate) fn lose(&self, why: &Error) {
+        tracing::error!(error = %why, "a transaction failed half way: this process must close the pool");
+        self.why_lost.get_or_init(|| why.to_string());
         self.lost.store(true, Ordering::SeqCst);
     }
 
@@ -154,7 +150,18 @@ impl<M: Memory, L: ByteLocks> Runtime<M, L> {
     /// Fails once [`Runtime::lose`] was called.
     #[inline]
     pub(crate) fn check_lost(&self) -> Result<()> {
-        if self.is_lost() { Err(lost()) } else { Ok(()) }
+        if self.is_lost() { Err(self.lost_error()) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn lost_error(&self) -> Error {
+        let why = self.why_lost.get().map_or("an error", String::as_str);
+        Error::new(
+            ErrorKind::ReadOnly,
+            format!(
+                "a transaction of this process failed half way ({why}): close the pool, and open it anew"
+            ),
+        )
     }
 
     /// Says what is to be done for a dead member; once, by whoever assembles the pool.

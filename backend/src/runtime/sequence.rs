@@ -69,13 +69,13 @@ impl<M: Memory, L: ByteLocks> Runtime<M, L> {
     }
 
     /// The counter, if no change is in progress.
-    fn sequence(&self, inode: PoolOffset) -> Result<Option<u64>> {
+    pub(crate) fn sequence(&self, inode: PoolOffset) -> Result<Option<u64>> {
         let sequence = self.region.load(field(inode, at::SEQUENCE))?;
         Ok((sequence & 1 == 0).then_some(sequence))
     }
 
     /// Whether nothing has changed since the counter was `sequence`.
-    fn unchanged_since(&self, inode: PoolOffset, sequence: u64) -> Result<bool> {
+    pub(crate) fn unchanged_since(&self, inode: PoolOffset, sequence: u64) -> Result<bool> {
         self.region.fence_acquire();
         Ok(self.region.load(field(inode, at::SEQUENCE))? == sequence)
     }

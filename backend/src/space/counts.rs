@@ -92,7 +92,13 @@ impl Space {
                 failure.get_or_insert(error);
             }
         }
-        failure.map_or(Ok(()), Err)
+        match failure {
+            None => Ok(()),
+            Some(error) => {
+                self.runtime.leave_doubt();
+                Err(error)
+            }
+        }
     }
 
     fn lower(&self, reference: Reference, stack: &mut Vec<Reference>) -> Result<()> {

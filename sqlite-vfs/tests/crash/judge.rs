@@ -169,7 +169,7 @@ impl Expected<'_> {
             let wal = name.strip_suffix("-wal").is_some_and(|name| {
                 // A database that may be damaged is not read, and so keeps it.
                 let in_use = after_crash || self.promise == Promise::Nothing;
-                self.wal && in_use && is_known(name) || self.cloning == Some(name)
+                self.wal && in_use && is_known(name)
             });
             if !is_known(&name) && !journal && !wal {
                 return Err(format!("there is a file {name}"));

@@ -26,9 +26,9 @@ fn setup(rng: &mut Rng) -> Setup {
     let medium = *rng.pick(&[Medium::Line, Medium::Line, Medium::Page]);
     let journal_mode = rng.pick(&JOURNAL_MODES);
     Setup {
-        synchronous: rng.pick(&SYNCHRONOUS),
+        synchronous: SYNCHRONOUS[rng.index(SYNCHRONOUS.len())],
         page_bytes: *rng.pick(&[512, 1024, 4096, 4096, 8192, 65536]),
-        auto_vacuum: rng.pick(&AUTO_VACUUM),
+        auto_vacuum: AUTO_VACUUM[rng.index(AUTO_VACUUM.len())],
         exclusive: rng.one_in(6),
         attached: rng.one_in(3),
         ..Setup::new(medium, journal_mode)

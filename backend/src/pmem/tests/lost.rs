@@ -73,8 +73,8 @@ fn a_view_of_lost_memory_reads_zeros_and_says_that_it_failed() {
     let scratch = Scratch::new(MEMORY, 1 << 20);
     let region = scratch.map();
     put(&region, 8192, &[5; 8192]);
-    let sound = region.register_view(PoolOffset(0), 4096).unwrap();
-    let view = region.register_view(PoolOffset(8192), 8192).unwrap();
+    let sound = region.register_view(PoolOffset(0), 4096, 0).unwrap();
+    let view = region.register_view(PoolOffset(8192), 8192, 0).unwrap();
     let read = |view: &ViewGuard, index: usize| {
         assert!(index < view.len());
         let byte = view.pointer().as_ptr().wrapping_add(index);
@@ -90,7 +90,7 @@ fn a_view_of_lost_memory_reads_zeros_and_says_that_it_failed() {
     assert_all(errors(&region), ErrorKind::MediaError);
     drop(view);
     assert_all(errors(&region), ErrorKind::MediaError);
-    assert_eq!(region.register_view(PoolOffset(12288), 1).err().unwrap().kind(), ErrorKind::MediaError);
+    assert_eq!(region.register_view(PoolOffset(12288), 1, 0).err().unwrap().kind(), ErrorKind::MediaError);
     assert_eq!(get(&region, 0, 4096), [0; 4096]);
 }
 
@@ -121,7 +121,7 @@ fn a_forked_child_is_told_so_by_every_access() {
             region.extend().err(),
             region.futex_wait(PoolOffset(0), 0, std::time::Duration::ZERO).err(),
             region.discard(PoolOffset(0), 4096).err(),
-            region.register_view(PoolOffset(0), 1).err(),
+            region.register_view(PoolOffset(0), 1, 0).err(),
         ];
         assert_all(errors.into(), ErrorKind::Forked);
         7
