@@ -1,7 +1,8 @@
-//! One-word commands of the project: `cargo xtask loc`, `format-hash`, `model`, `storm`, `crash` and `fuzz`.
+//! One-word commands of the project: `cargo xtask loc`, `format-hash`, `model`, `kill`, `crash` and `fuzz`.
 
 mod campaigns;
 mod fuzz;
+mod kill;
 mod sources;
 
 use std::process::ExitCode;
@@ -24,8 +25,8 @@ enum Command {
     FormatHash,
     /// Run random operations against the reference model.
     Model(Campaign),
-    /// Run processes that share a pool and are killed at random.
-    Storm(Campaign),
+    /// Let processes die at every step of what they do, and kill them at random.
+    Kill(Campaign),
     /// Crash operation sequences wherever it makes a difference, and recover; make mistakes, which must be found.
     Crash {
         #[command(flatten)]
@@ -65,7 +66,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Loc => sources::count_lines(),
         Command::FormatHash => sources::write_format_hash()?,
         Command::Model(campaign) => return campaigns::model(campaign.minutes, campaign.seed),
-        Command::Storm(campaign) => return campaigns::storm(campaign.minutes, campaign.seed),
+        Command::Kill(campaign) => return kill::kill(campaign.minutes, campaign.seed),
         Command::Crash { campaign, jobs, from } => {
             return campaigns::crash(campaign.minutes, campaign.seed, jobs, from);
         }
