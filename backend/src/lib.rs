@@ -39,6 +39,7 @@ mod path;
 mod place;
 mod pmem;
 mod pool;
+mod relocate;
 mod runtime;
 mod snapshot;
 mod space;
@@ -47,7 +48,7 @@ pub mod units;
 
 pub use dax::view::{View, Views};
 pub use error::{Error, ErrorKind, Result};
-pub use file::{Batch, Extent, ExtentKind, File, FileOptions};
+pub use file::{Batch, Dedupe, Extent, ExtentKind, File, FileOptions};
 pub use format::superblock::{MAGIC, VERSION};
 pub use inode::advisory::{LockMode, LockState, SharedMemory};
 pub use mount::check::{CheckReport, Problem};
@@ -55,15 +56,24 @@ pub use mount::info::{MemberInfo, PoolInfo};
 pub use mount::open::RecoveryInfo;
 pub use mount::usage::SpaceUsage;
 pub use mount::{CreateOptions, OpenOptions};
+pub use namespace::resolve::KnownName;
 pub use path::{PoolPath, split_pool_path};
 pub use place::Place;
+pub use pmem::FailedSync;
 pub use pmem::medium::{Dax, Durability, FlushMode, Granularity, Medium};
 pub use pool::Pool;
+pub use relocate::dedupe::{DedupeOptions, DedupeProgress, DedupeReport};
+pub use relocate::defrag::DefragReport;
 pub use snapshot::diff::{Change, DiffEntry};
 pub use snapshot::keep::SnapshotInfo;
+pub use snapshot::receive::{PartialReceive, ReceiveOptions, ReceiveReport};
 pub use snapshot::rollback::RollbackOptions;
+pub use snapshot::send::{ResumeToken, SendOptions, SendReport};
 pub use stat::{DirEntry, FileKind, Metadata};
 
 /// The simulated medium: recordings, crash images, death at a chosen step.
 #[cfg(feature = "sim")]
 pub use pmem::sim;
+/// Reservations of space that are refused on purpose.
+#[cfg(feature = "sim")]
+pub use space::refuse::{allow_space, refuse_space};

@@ -1,6 +1,7 @@
 //! The public pool handle: a tree of files, and what can be done to all of it.
 
 use std::collections::HashMap;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
@@ -10,20 +11,24 @@ use crate::dax::batch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::file::{Batch, File, FileOptions};
 use crate::inode::Core;
-use crate::mount::check::CheckReport;
+use crate::mount::check::{CheckReport, Problem};
 use crate::mount::info::PoolInfo;
 use crate::mount::open::Opening;
 use crate::mount::usage::SpaceUsage;
 use crate::mount::{self, CreateOptions, OpenOptions};
+use crate::namespace::resolve::KnownName;
 use crate::namespace::tree::Authority;
 use crate::namespace::tree::Namespace;
-use crate::namespace::{format_namespace, resolve};
+use crate::namespace::{format_namespace, resolve, walk};
 use crate::os::file::identity;
 use crate::pmem::Access;
 use crate::pmem::medium::Durability;
+use crate::relocate::dedupe::{self, DedupeOptions, DedupeProgress, DedupeReport};
 use crate::snapshot::diff::DiffEntry;
 use crate::snapshot::keep::SnapshotInfo;
+use crate::snapshot::receive::{self, PartialReceive, ReceiveOptions, ReceiveReport};
 use crate::snapshot::rollback::RollbackOptions;
+use crate::snapshot::send::{self, SendOptions, SendReport};
 use crate::snapshot::{diff, keep, rollback};
 use crate::stat::{DirEntry, Metadata};
 
@@ -219,6 +224,15 @@ impl Pool {
         mount::check::check(self.core())
     }
 
+    /// Reads every byte of every file and map once: memory that is lost, by every path (of files, directories and
+    /// snapshots) that leads to it and the range that is gone. Others may work meanwhile.
+    ///
+    /// # Errors
+    /// `MediaError` where the root directory is lost. What else is lost is no error, but among the problems.
+    pub fn scrub(&self) -> Result<Vec<Problem>> {
+        mount::scrub::scrub(&self.core().store)
+    }
+
     /// Opens or creates the file at `path`.
     ///
     /// # Errors
@@ -340,6 +354,21 @@ impl Pool {
         self.marked(new, |namespace| namespace.hard_link(existing, new))
     }
 
+    /// Gives files of this pool names, all of them in one transaction: further ones, or the first one of a file that was
+    /// made by [`Pool::open_unnamed`] or whose last name was removed.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, `NotFound` for a missing directory, `NotADirectory`, `TooManyLinks`, `ReadOnly`, `NoSpace`,
+    /// `InvalidInput` for a file of another pool and for too many names: then no name was given.
+    pub fn link<P: AsRef<Path>>(&self, files: &[(&File, P)]) -> Result<()> {
+        let mut links = Vec::with_capacity(files.len());
+        for (file, path) in files {
+            links.push((file.located_in(self)?, path.as_ref()));
+        }
+        let first = links.first().map_or(Path::new("/"), |(_, path)| *path);
+        self.marked(first, |namespace| namespace.link(links))
+    }
+
     /// What is known about what `path` names.
     ///
     /// # Errors
@@ -354,6 +383,18 @@ impl Pool {
     /// `NameTooLong`, `InvalidInput`, `Corrupt`.
     pub fn exists(&self, path: impl AsRef<Path>) -> Result<bool> {
         resolve::exists(&self.core().store, path.as_ref())
+    }
+
+    /// As [`Pool::exists`], for who asks again and again: `known` remembers the answer until a directory on the way changes,
+    /// in whatever process. It belongs to this pool and path.
+    ///
+    /// # Errors
+    /// As [`Pool::exists`].
+    pub fn exists_known(&self, path: impl AsRef<Path>, known: &mut KnownName) -> Result<bool> {
+        match self.core().store.runtime.region.access() {
+            Access::ReadWrite => resolve::exists_known(&self.core().store, path.as_ref(), known),
+            _ => self.exists(path),
+        }
     }
 
     /// The entries of a directory, sorted by name.
@@ -411,6 +452,68 @@ impl Pool {
     pub fn rollback(&self, name: &str, options: RollbackOptions) -> Result<()> {
         self.writable()?;
         rollback::rollback(self.core(), name, options)
+    }
+
+    /// Finds equal blocks in the files at and below `paths`, or in the whole pool with its snapshots where there are none,
+    /// and makes each kind of them one block. Whoever else shares a block (snapshots, clones) shares the other one from then
+    /// on, so that it comes free. Equal hashes are compared byte by byte while nobody can write. Programs may read and write
+    /// meanwhile; memory is bounded by the options. `progress` is told how far it is.
+    ///
+    /// # Errors
+    /// `NotFound`, `Busy` where operations in flight do not end, `MediaError`, `Corrupt`. What has been shared stays so.
+    pub fn dedupe<P: AsRef<Path>>(
+        &self,
+        paths: &[P],
+        options: DedupeOptions,
+        progress: &mut dyn FnMut(DedupeProgress),
+    ) -> Result<DedupeReport> {
+        self.writable()?;
+        let store = &self.core().store;
+        let files = match paths {
+            [] => walk::files_below(store, &["/"])?,
+            paths => walk::files_below(store, paths)?,
+        };
+        dedupe::dedupe(store, &files, options, progress)
+    }
+
+    /// Writes snapshot `name` to `to` as a stream that [`Pool::receive`] reads, in this pool or another, of any size: all of
+    /// it, or what is new since another snapshot. Names, holes, reserved blocks, hard links, times, and blocks that files of
+    /// the snapshot share all come along. The time follows what is sent, apart from a look at every name.
+    ///
+    /// # Errors
+    /// `NotFound`; `Io` where `to` cannot be written; `InvalidInput` for a token of another stream; `Stale` where the
+    /// snapshot is deleted meanwhile; `WrongBase` where the parent of a resumed stream has been; `Corrupt`, `MediaError`.
+    pub fn send(&self, name: &str, options: SendOptions<'_>, to: &mut dyn Write) -> Result<SendReport> {
+        send::send(self.core(), name, options, to)
+    }
+
+    /// Reads the stream of a snapshot from `from`. The snapshot appears in one transaction at the end, complete and
+    /// verified; until then, and if the stream breaks off, nothing of it can be seen.
+    ///
+    /// # Errors
+    /// `BadStream` for what is damaged, cut short or no stream; `UnsupportedVersion`; `WrongBase` where the pool has not the
+    /// snapshot that the stream builds upon, or not what it goes on from; `AlreadyExists` for the name; `Busy` while another
+    /// process receives the same snapshot; `NoSpace`, `NoInodes`; `Io` where `from` cannot be read.
+    pub fn receive(&self, from: &mut dyn Read, options: ReceiveOptions<'_>) -> Result<ReceiveReport> {
+        self.writable()?;
+        receive::receive(self.core(), options, from)
+    }
+
+    /// Snapshots of which a part has been received and kept, each with the token that lets a sender go on.
+    ///
+    /// # Errors
+    /// `Corrupt`, `MediaError`.
+    pub fn partial_receives(&self) -> Result<Vec<PartialReceive>> {
+        receive::partial(self.core())
+    }
+
+    /// Removes what has been received of the snapshot with this identity, see [`PartialReceive`].
+    ///
+    /// # Errors
+    /// `NotFound`; `Busy` while it is being received.
+    pub fn abort_receive(&self, identity: &str) -> Result<()> {
+        self.writable()?;
+        receive::abort(self.core(), identity)
     }
 
     /// What differs from the tree or file `from` to `to`. Blocks that both share are not read.

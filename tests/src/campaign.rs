@@ -90,6 +90,14 @@ pub fn replay(plan: &Plan, ops: &[Op]) -> Result<(), Mismatch> {
     perform(plan, |_, step| ops.get(step).cloned())
 }
 
+/// Performs what `generator` draws until it is used up, and the checks that end every run.
+///
+/// # Errors
+/// What went wrong.
+pub fn replay_drawn(plan: &Plan, mut generator: Generator) -> Result<(), Mismatch> {
+    perform(plan, |model, step| if step < plan.steps { generator.next_drawn(model) } else { None })
+}
+
 fn perform(
     plan: &Plan,
     mut next: impl FnMut(&crate::model::Model, usize) -> Option<Op>,

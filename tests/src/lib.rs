@@ -10,26 +10,35 @@
 //! | [`campaign`] | random runs, shortening of those that go wrong |
 //! | [`storm`] [`worker`] | several processes on one pool, and random kills |
 //! | [`fixture`] | short forms of what nearly every test does |
+//! | [`poison`] | memory that is lost under a mapping |
 //! | [`probes`] [`process`] [`system`] | what a test has other processes do |
 //! | [`sequences`] [`aftermath`] | operations to be interrupted, and judging what is left |
 //! | [`deaths`] | death at a chosen step |
+//! | `kill` | deaths at every step, beside others that work on (feature `sim`) |
+//! | [`anatomy`] | the structures in a pool's bytes, found and changed without the backend |
+//! | [`fuzz`] | inputs made of bytes, and what a pool does with them |
 //! | `images` | crash images (feature `sim`) |
 //! | [`source`] | the text of the project itself |
 //!
 //! The tests themselves are in `tests/tests/`. Each random test prints its seed and the command that replays it.
 
 pub mod aftermath;
+pub mod anatomy;
 pub mod campaign;
 pub mod compare;
 pub mod content;
 pub mod deaths;
 pub mod fixture;
+pub mod fuzz;
 pub mod generate;
 #[cfg(feature = "sim")]
 pub mod images;
+#[cfg(feature = "sim")]
+pub mod kill;
 pub mod model;
 pub mod op;
 pub mod place;
+pub mod poison;
 pub mod probes;
 pub mod process;
 pub mod rng;

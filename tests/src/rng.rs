@@ -1,20 +1,60 @@
 //! A small random generator that never changes, so that a seed found today replays the same run in years.
 
-/// SplitMix64: every 64-bit seed is a good one.
+/// SplitMix64: every 64-bit seed is a good one. Or a tape, which somebody else has filled: a fuzzer.
 #[derive(Clone, Debug)]
-pub struct Rng(u64);
+pub struct Rng {
+    state: u64,
+    tape: Option<Tape>,
+}
+
+/// Bytes from which numbers are drawn, until there are none left.
+#[derive(Clone, Debug)]
+struct Tape {
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+impl Tape {
+    /// As many bytes as a number below `limit` needs; zeros when they are used up.
+    fn draw(&mut self, limit: u64) -> u64 {
+        let width = match limit {
+            0..=0x100 => 1,
+            0x101..=0x1_0000 => 2,
+            _ => 4,
+        };
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let number = rest.iter().take(width).fold(0, |number, &byte| number << 8 | u64::from(byte));
+        self.at += width;
+        number
+    }
+}
 
 impl Rng {
     /// The generator of `seed`.
     #[must_use]
     pub fn new(seed: u64) -> Rng {
-        Rng(seed)
+        Rng { state: seed, tape: None }
+    }
+
+    /// A generator that draws from `bytes`.
+    #[must_use]
+    pub fn of_tape(bytes: &[u8]) -> Rng {
+        Rng { state: 0, tape: Some(Tape { bytes: bytes.to_vec(), at: 0 }) }
+    }
+
+    /// Whether there is a tape and all of it has been drawn.
+    #[must_use]
+    pub fn is_used_up(&self) -> bool {
+        self.tape.as_ref().is_some_and(|tape| tape.at >= tape.bytes.len())
     }
 
     /// The next 64 random bits.
     pub fn word(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
+        if let Some(tape) = &mut self.tape {
+            return tape.draw(u64::MAX);
+        }
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.state;
         word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         word ^ (word >> 31)
@@ -22,7 +62,10 @@ impl Rng {
 
     /// A number below `limit`, which is at least 1.
     pub fn below(&mut self, limit: u64) -> u64 {
-        self.word() % limit.max(1)
+        match &mut self.tape {
+            Some(tape) => tape.draw(limit) % limit.max(1),
+            None => self.word() % limit.max(1),
+        }
     }
 
     /// An index into something of `count` members, at least 1.

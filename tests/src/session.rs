@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use daxcow::{
-    Batch, CreateOptions, ErrorKind, File, FileKind, FileOptions, LockMode, OpenOptions, Pool,
-    RollbackOptions, View,
+    Batch, CreateOptions, Dedupe, DedupeOptions, ErrorKind, File, FileKind, FileOptions, LockMode,
+    OpenOptions, Pool, RollbackOptions, View,
 };
 
 use crate::compare;
@@ -44,6 +44,8 @@ pub struct Session {
     members: Vec<Option<Pool>>,
     /// What the pool said when it last refused.
     last_error: String,
+    /// Operations that were refused for a reason that [`Setup`] allows for.
+    pub refusals: u64,
 }
 
 /// An operation that gave something else than it should.
@@ -76,6 +78,7 @@ impl Session {
             views: Vec::new(),
             members,
             last_error: String::new(),
+            refusals: 0,
         };
         if !session.setup.base.is_empty() {
             session.pool(0).create_dir(&session.setup.base)?;
@@ -123,6 +126,7 @@ impl Session {
         if let Err(kind) = &found
             && self.may_refuse(op, *kind)
         {
+            self.refusals += 1;
             return self.adopt_prefix(op).map_err(Mismatch);
         }
         let before = matches!(op, Op::Diff { .. }).then(|| self.model.clone());
@@ -136,7 +140,11 @@ impl Session {
 
     fn may_refuse(&self, op: &Op, kind: ErrorKind) -> bool {
         let ran_out = matches!(kind, ErrorKind::NoSpace | ErrorKind::NoInodes);
-        let shared = !self.setup.base.is_empty() && matches!(op, Op::Rollback { .. } | Op::Check { .. });
+        let shared = !self.setup.base.is_empty()
+            && matches!(
+                op,
+                Op::Rollback { .. } | Op::Check { .. } | Op::Dedupe { .. } | Op::Defragment { .. }
+            );
         (self.setup.may_run_out && ran_out)
             || (shared && kind == ErrorKind::Busy)
             || self.model.allowed_refusals(op).contains(&kind)
@@ -247,6 +255,11 @@ impl Session {
                 let pool = self.pool(*member);
                 pool.info().and_then(|info| pool.grow(info.size_bytes + bytes))
             }
+            Op::Dedupe { member } => {
+                let base = &self.setup.base;
+                let paths: &[&String] = if base.is_empty() { &[] } else { &[base] };
+                self.pool(*member).dedupe(paths, DedupeOptions::new(), &mut |_| {}).map(drop)
+            }
             Op::Trim { member } => self.pool(*member).trim().map(drop),
             Op::PoolSync { member } => self.pool(*member).sync(),
             Op::Open { slot, member, path, how } => {
@@ -299,6 +312,12 @@ impl Session {
             Op::CloneRange { target, source, source_offset, span } => {
                 self.file(*target).clone_range(self.file(*source), *source_offset, span.offset, span.len)
             }
+            Op::DedupeRange { target, source, source_offset, span } => {
+                let source = self.file(*source);
+                let found = self.file(*target).dedupe_range(source, *source_offset, span.offset, span.len)?;
+                return Ok(Value::Flag(found == Dedupe::Same { bytes: span.len }));
+            }
+            Op::Defragment { slot, span } => self.file(*slot).defragment(span.offset, span.len).map(drop),
             Op::ReplaceContents { target, with } => self.file(*target).replace_contents(self.file(*with)),
             Op::View { slot, span } => return self.view(*slot, *span),
             Op::Lock { slot, index, exclusive } => {

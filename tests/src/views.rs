@@ -14,6 +14,16 @@ pub fn bytes(view: &View) -> &[u8] {
     unsafe { std::slice::from_raw_parts(view.as_ptr(), view.len()) }
 }
 
+/// The byte `at` bytes beyond the end of a view, less than 256.
+#[must_use]
+pub fn beyond(view: &View, at: usize) -> u8 {
+    assert!(at < 256, "{at} bytes beyond a view");
+    // SAFETY: 256 bytes beyond a view can be read, and hold anything.
+    let place = unsafe { view.as_ptr().add(view.len() + at) };
+    // SAFETY: as above.
+    unsafe { place.read_volatile() }
+}
+
 /// The bytes that are found in the views of a whole file.
 #[must_use]
 pub fn found(views: &Views, offset: u64, len: usize) -> Option<&[u8]> {

@@ -27,6 +27,8 @@ enum Command {
     Storm(Campaign),
     /// Crash at every fence of operation sequences and recover.
     Crash(Campaign),
+    /// Make the pools in fuzz/bases anew, after the format has changed.
+    FuzzBases,
     /// One process of a storm.
     #[command(hide = true)]
     Worker {
@@ -53,6 +55,9 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Model(campaign) => return campaigns::model(campaign.minutes, campaign.seed),
         Command::Storm(campaign) => return campaigns::storm(campaign.minutes, campaign.seed),
         Command::Crash(campaign) => return campaigns::crash(campaign.minutes, campaign.seed),
+        Command::FuzzBases => {
+            daxcow_tests::fuzz::bases::write_to_tree().map_err(|error| anyhow::anyhow!("{error}"))?;
+        }
         Command::Worker { arguments } => return Ok(ExitCode::from(daxcow_tests::worker::main(&arguments))),
     }
     Ok(ExitCode::SUCCESS)

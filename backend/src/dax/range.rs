@@ -3,7 +3,7 @@
 use super::read::stable;
 use super::write::{SizeChange, Source, grow_to, store_range};
 use crate::error::{Error, ErrorKind, Result};
-use crate::extent_map::stage::stage;
+use crate::extent_map::stage::{Staged, stage};
 use crate::extent_map::{Change, Content, Mapped, Tree};
 use crate::format::entry::{HEIGHT_MAX, span};
 use crate::format::inode::FILE_SIZE_MAX;
@@ -25,12 +25,15 @@ pub(crate) fn set_len(store: &Store, inode: &Inode, len: u64) -> Result<()> {
         zero_beyond_end(store, inode, old, len)?;
         grow_to(store, inode, len, SizeChange::Durable)?;
     } else {
+        let beyond = stage_hole(store, inode, blocks_for(len), FILE_BLOCKS_MAX)?;
+        let _change = store.runtime.begin_change(inode.place)?;
         if len < old {
-            let _change = store.runtime.begin_change(inode.place)?;
             let ready = store.runtime.region.fence(Flushed::none())?;
             inode.publish_size(store, len, &ready)?;
         }
-        punch_blocks(store, inode, blocks_for(len), FILE_BLOCKS_MAX)?;
+        if let Some(beyond) = beyond {
+            beyond.commit(store, Flushed::none())?;
+        }
     }
     inode.touch(store)
 }
@@ -83,12 +86,19 @@ pub(crate) fn punch_hole(store: &Store, inode: &Inode, offset: u64, len: u64) ->
     inode.touch(store)
 }
 
-/// Zeros `[start, end)`: both edges by copy-on-write, what lies between by taking the blocks away.
+/// Zeros `[start, end)`: both edges by copy-on-write, what lies between by taking the blocks away. A full pool is found out
+/// before any of it.
 fn zero_bytes(store: &Store, inode: &Inode, start: u64, end: u64) -> Result<()> {
     let (first_whole, end_whole) = (blocks_for(start), end / BLOCK_SIZE);
     if first_whole > end_whole {
         return zero_edge(store, inode, start, end);
     }
+    let edges = u64::from(!start.is_multiple_of(BLOCK_SIZE)) + u64::from(!end.is_multiple_of(BLOCK_SIZE));
+    let height = Tree::of(&store.space, inode.place)?.root.map_or(0, |root| u64::from(root.height));
+    // Each edge takes a block and a path of nodes, the hole between a path for each of its ends.
+    let most = edges * (height + 2) + 2 * height + 1;
+    let _pledge =
+        if edges > 0 && height > 0 { Some(store.space.pledge(most, Purpose::Store)?) } else { None };
     zero_edge(store, inode, start, first_whole * BLOCK_SIZE)?;
     zero_edge(store, inode, end_whole * BLOCK_SIZE, end)?;
     punch_blocks(store, inode, first_whole, end_whole)
@@ -106,19 +116,25 @@ fn zero_edge(store: &Store, inode: &Inode, start: u64, end: u64) -> Result<()> {
 }
 
 pub(super) fn punch_blocks(store: &Store, inode: &Inode, first: u64, end: u64) -> Result<()> {
-    let tree = Tree::of(&store.space, inode.place)?;
-    let end = end.min(tree.span());
-    if first >= end || tree.next_mapped(&store.space, FileBlock(first), FileBlock(end))?.is_none() {
-        return Ok(());
-    }
-    let change = Change { start: FileBlock(first), blocks: end - first, content: Content::Hole };
-    let staged = stage(&store.space, &tree, &[change], usize::MAX, Purpose::Release)?;
+    let Some(staged) = stage_hole(store, inode, first, end)? else { return Ok(()) };
     let _change = store.runtime.begin_change(inode.place)?;
     staged.commit(store, Flushed::none())
 }
 
+/// Stages a hole from file block `first` to `end`; nothing where nothing is mapped.
+fn stage_hole(store: &Store, inode: &Inode, first: u64, end: u64) -> Result<Option<Staged>> {
+    let tree = Tree::of(&store.space, inode.place)?;
+    let end = end.min(tree.span());
+    if first >= end || tree.next_mapped(&store.space, FileBlock(first), FileBlock(end))?.is_none() {
+        return Ok(None);
+    }
+    let change = Change { start: FileBlock(first), blocks: end - first, content: Content::Hole };
+    stage(&store.space, &tree, &[change], usize::MAX, Purpose::Release).map(Some)
+}
+
 /// Makes sure that writes to a range need no new blocks: holes get blocks that read as zeros. What
 /// is shared stays shared until it is written. With `keep_size` the size stays, otherwise it grows to the end of the range.
+/// A failure gives back what it took: all holes are filled or none.
 pub(crate) fn allocate(store: &Store, inode: &Inode, offset: u64, len: u64, keep_size: bool) -> Result<()> {
     let end = range_end(offset, len)?;
     let old = inode.size(store)?;
@@ -127,14 +143,37 @@ pub(crate) fn allocate(store: &Store, inode: &Inode, offset: u64, len: u64, keep
         // Before blocks are counted: stale ones beyond the end become holes.
         zero_beyond_end(store, inode, old, end)?;
     }
-    let mut at = FileBlock::of(offset);
-    let end_block = blocks_for(end);
+    let (start, end_block) = (FileBlock::of(offset), blocks_for(end));
+    // Most often a full pool is found out before the first block is taken.
+    drop(store.space.reserve(missing_blocks(store, inode, start, end_block)?, Purpose::Store)?);
+    let mut filled = Vec::new();
+    if let Err(error) = fill_holes(store, inode, start, end_block, &mut filled) {
+        for (first, blocks) in filled {
+            if let Err(kept) = punch_blocks(store, inode, first, first + blocks) {
+                tracing::error!(error = %kept, "an allocation that failed keeps blocks");
+            }
+        }
+        return Err(error);
+    }
+    if grows {
+        grow_to(store, inode, end, SizeChange::Durable)?;
+    }
+    inode.touch(store)
+}
+
+/// Fills the holes of a range with unwritten blocks; `filled` gets what was a hole: first file block and blocks.
+fn fill_holes(
+    store: &Store,
+    inode: &Inode,
+    start: FileBlock,
+    end: u64,
+    filled: &mut Vec<(u64, u64)>,
+) -> Result<()> {
+    let mut at = start;
     let mut goal: Option<BlockNumber> = None;
-    // A full pool is found out before the first block is taken.
-    drop(store.space.reserve(missing_blocks(store, inode, at, end_block)?, Purpose::Store)?);
-    while at.0 < end_block {
+    while at.0 < end {
         let tree = Tree::of(&store.space, inode.place)?;
-        let found = tree.find(&store.space, at, (end_block - at.0).min(CHUNK_BLOCKS), false)?;
+        let found = tree.find(&store.space, at, (end - at.0).min(CHUNK_BLOCKS), false)?;
         let mut blocks = found.blocks;
         match found.mapped {
             None => {
@@ -144,29 +183,23 @@ pub(crate) fn allocate(store: &Store, inode: &Inode, offset: u64, len: u64, keep
                 let mut reservation = store.space.reserve(blocks, Purpose::Store)?;
                 let run = store.space.allocate(&mut reservation, blocks, goal)?;
                 blocks = run.blocks;
+                let taken = (0..run.blocks).map(|block| run.first.add(block));
                 let content = Content::Blocks { first: run.first, unwritten: true };
-                let staged = stage(
-                    &store.space,
-                    &tree,
-                    &[Change { start: at, blocks, content }],
-                    usize::MAX,
-                    Purpose::Store,
-                );
+                let change = Change { start: at, blocks, content };
+                let staged = stage(&store.space, &tree, &[change], usize::MAX, Purpose::Store);
                 let staged = staged.inspect_err(|_| {
-                    store.space.give_back(&(0..run.blocks).map(|n| run.first.add(n)).collect::<Vec<_>>());
+                    store.space.give_back(&taken.clone().collect::<Vec<_>>());
                 })?;
                 let _change = store.runtime.begin_change(inode.place)?;
-                staged.commit(store, Flushed::none())?;
+                staged.with_fresh(taken).commit(store, Flushed::none())?;
+                filled.push((at.0, blocks));
                 goal = Some(run.first.add(run.blocks));
             }
             Some(mapped) => goal = Some(mapped.block.add(blocks)),
         }
         at = FileBlock(at.0 + blocks);
     }
-    if grows {
-        grow_to(store, inode, end, SizeChange::Durable)?;
-    }
-    inode.touch(store)
+    Ok(())
 }
 
 fn missing_blocks(store: &Store, inode: &Inode, from: FileBlock, end: u64) -> Result<u64> {

@@ -14,7 +14,7 @@ use crate::iomap::read_mapping;
 use crate::pmem::ViewGuard;
 use crate::space::Reference;
 use crate::space::ledger::Pin;
-use crate::units::PoolOffset;
+use crate::units::{InodeNumber, PoolOffset};
 
 /// Readable bytes beyond every view: SQLite's decoder may look that far past a page.
 const SLACK: u64 = 256;
@@ -22,6 +22,7 @@ const SLACK: u64 = 256;
 /// A state of a file that does not change while this lives.
 pub(crate) struct Pinned {
     core: Arc<Core>,
+    number: InodeNumber,
     tree: Tree,
     size: u64,
     pin: Option<Pin>,
@@ -49,16 +50,16 @@ impl Pinned {
             }
             None => None,
         };
-        Ok(Pinned { core: core.clone(), tree, size, pin })
+        Ok(Pinned { core: core.clone(), number: inode.number, tree, size, pin })
     }
 
     /// Where byte `offset` lies, if it is data, and how many bytes from there on, up to `len`, lie next to each other or are
     /// a hole together.
     fn run(&self, offset: u64, len: u64) -> Result<(Option<PoolOffset>, u64)> {
         let store = &self.core.store;
-        let (first, mut bytes) = read_mapping(store, &self.tree, offset, len)?;
+        let (first, mut bytes) = read_mapping(store, self.number, &self.tree, offset, len)?;
         while bytes < len {
-            let (next, more) = read_mapping(store, &self.tree, offset + bytes, len - bytes)?;
+            let (next, more) = read_mapping(store, self.number, &self.tree, offset + bytes, len - bytes)?;
             if next != first.map(|first| first.add(bytes)) {
                 break;
             }
@@ -155,7 +156,7 @@ impl View {
         if contiguous < len || place.0 + len + SLACK > store.runtime.region.len() {
             return Ok(None);
         }
-        let guard = store.runtime.region.register_view(place, len)?;
+        let guard = store.runtime.region.register_view(place, len, SLACK)?;
         Ok(Some(View { guard, _pinned: pinned.clone() }))
     }
 

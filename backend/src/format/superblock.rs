@@ -45,6 +45,8 @@ pub(crate) struct RawSuperblock {
     crc: U32,
 }
 
+/// The greatest sequence and epoch: no opening that raises them can come to an end of them.
+const COUNTER_MAX: u64 = (1 << 63) - 1;
 /// Bytes of a superblock.
 pub(crate) const SUPERBLOCK_BYTES: usize = 512;
 const _: () = assert!(size_of::<RawSuperblock>() == SUPERBLOCK_BYTES);
@@ -88,6 +90,11 @@ pub(crate) struct Superblock {
 }
 
 impl Superblock {
+    /// What never changes in the life of a pool.
+    fn identity(&self) -> ([u8; 16], [u64; 2], u64, u64) {
+        (self.uuid, self.hash_seed, self.inodes_max, self.created)
+    }
+
     /// The bytes to write.
     pub(crate) fn encode(&self) -> [u8; SUPERBLOCK_BYTES] {
         let raw = RawSuperblock {
@@ -183,6 +190,11 @@ impl RawSuperblock {
             1 => State::Open,
             other => return Err(bad("state", "0 or 1", other)),
         };
+        for (field, number) in [("sequence", self.sequence.get()), ("epoch", self.epoch.get())] {
+            if number > COUNTER_MAX {
+                return Err(bad(field, "less than 2^63", number));
+            }
+        }
         Ok(Superblock {
             compat: self.compat.get(),
             ro_compat: self.ro_compat.get(),
@@ -206,6 +218,12 @@ impl RawSuperblock {
 /// Chooses between the two copies: the valid one with the higher sequence number, or the more telling error.
 pub(crate) fn choose(copies: [Result<Superblock>; 2]) -> Result<Superblock> {
     match copies {
+        [Ok(a), Ok(b)] if a.identity() != b.identity() => Err(Error::corrupt(
+            "superblock",
+            "its two copies",
+            "one uuid, hash seed, number of inodes and time of creation",
+            "two that are both valid and differ",
+        )),
         [Ok(a), Ok(b)] => Ok(if b.sequence > a.sequence { b } else { a }),
         [Ok(a), Err(error)] | [Err(error), Ok(a)] if error.kind() != ErrorKind::UnsupportedVersion => Ok(a),
         [Err(a), Err(b)] => Err(if a.kind() == ErrorKind::NotAPool {
@@ -260,6 +278,10 @@ mod tests {
         assert_eq!(choose([decode(&sample(4)), decode(&sample(5))]).unwrap().sequence, 5);
         assert_eq!(choose([decode(&sample(4)), damaged()]).unwrap().sequence, 4);
         assert_eq!(choose([damaged(), decode(&sample(4))]).unwrap().sequence, 4);
+        let other = Superblock { hash_seed: [1, 3], ..sample(5) };
+        assert_eq!(choose([decode(&sample(4)), decode(&other)]).unwrap_err().kind(), ErrorKind::Corrupt);
+        let worn = Superblock { epoch: u64::MAX, ..sample(5) };
+        assert_eq!(decode(&worn).unwrap_err().kind(), ErrorKind::Corrupt);
         let later = || Err(Error::new(ErrorKind::UnsupportedVersion, "later"));
         assert_eq!(choose([decode(&sample(4)), later()]).unwrap_err().kind(), ErrorKind::UnsupportedVersion);
     }

@@ -83,6 +83,13 @@ impl Inode {
         inode::decode_birth(&bytes, self.number)
     }
 
+    /// What names it in every pool, if it is the top of a received snapshot.
+    pub(crate) fn identity(&self, store: &Store) -> Result<Option<[u8; 16]>> {
+        let mut bytes = [0; DURABLE_BYTES];
+        store.runtime.region.read(self.place, &mut bytes)?;
+        inode::decode_identity(&bytes, self.number)
+    }
+
     /// That it is still `generation` of `kind`, for a handle or a directory entry made before.
     pub(crate) fn expect(&self, store: &Store, kind: Kind, generation: u32) -> Result<KindWord> {
         let found = self.kind(store)?;

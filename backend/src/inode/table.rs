@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::extent_map::stage::stage;
 use crate::extent_map::{Change, Content, Tree};
 use crate::format::inode::{self, Birth, INODE_SIZE, Kind, KindWord};
+use crate::format::lane::{RECORDS_MAX, Record};
 use crate::format::layout::TABLE_INODE;
 use crate::journal::Store;
 use crate::pmem::Flushed;
@@ -75,12 +76,14 @@ impl Table {
         let before = inode.kind(store)?;
         let generation = before.generation.wrapping_add(1);
         let kind = KindWord { kind: new.kind, snapshot: new.snapshot, generation };
-        let birth =
-            Birth { number: inode.number, created: now_ns(), origin: new.origin, attribute: new.attribute };
+        let created = new.created.unwrap_or_else(now_ns);
+        let birth = Birth { number: inode.number, created, origin: new.origin, attribute: new.attribute };
         let unused = KindWord { kind: Kind::Free, ..kind };
         let region = &store.runtime.region;
         // Only what is whole may count as an inode: a torn one could still name the blocks of its former life.
-        let written = inode.write(store, &inode::encode(unused, 0, new.root, new.size, birth))?;
+        let mut bytes = inode::encode(unused, 0, new.root, new.size, birth);
+        inode::dress(&mut bytes, new.modified.unwrap_or(birth.created), new.identity);
+        let written = inode.write(store, &bytes)?;
         let whole = region.fence(written)?;
         let flushed =
             region.flush(region.publish(inode.field(inode::at::KIND), kind.encode(inode.number), &whole)?);
@@ -103,9 +106,14 @@ impl Table {
             let cursor = region.load(at::INODE_CURSOR)?.clamp(1, capacity - 1);
             for number in (cursor..capacity).chain(1..cursor) {
                 let inode = Table::get(store, InodeNumber(number))?;
-                if inode.kind(store)?.kind == Kind::Free {
-                    region.store_u64(at::INODE_CURSOR, number + 1)?;
-                    return Ok(inode);
+                match inode.kind(store) {
+                    Ok(kind) if kind.kind == Kind::Free => {
+                        region.store_u64(at::INODE_CURSOR, number + 1)?;
+                        return Ok(inode);
+                    }
+                    // A damaged one may be in use.
+                    Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
+                    _ => {}
                 }
             }
         }
@@ -124,21 +132,20 @@ impl Table {
         let end = start + GROWTH_BLOCKS;
         while start < end {
             let run = store.space.allocate(&mut reservation, end - start, None)?;
-            let zeroed = region.flush(region.zero(run.first.offset(), run.blocks * BLOCK_SIZE)?);
+            let taken = (0..run.blocks).map(|block| run.first.add(block));
             let content = Content::Blocks { first: run.first, unwritten: false };
             let change = Change { start: FileBlock(start), blocks: run.blocks, content };
-            let tree = Tree::of(&store.space, table.place)?;
-            let staged = stage(&store.space, &tree, &[change], usize::MAX, Purpose::Release)?;
-            let ready = region.fence(staged.flushed.join(zeroed))?;
-            let mut published = Flushed::none();
-            for record in &staged.records {
-                published =
-                    published.join(region.flush(region.publish(record.place, record.value, &ready)?));
-            }
-            let durable = region.fence(published)?;
-            store.space.lower_all(&staged.dropped)?;
+            let staged = region.zero(run.first.offset(), run.blocks * BLOCK_SIZE).and_then(|zeroed| {
+                let tree = Tree::of(&store.space, table.place)?;
+                Ok((stage(&store.space, &tree, &[change], RECORDS_MAX - 1, Purpose::Release)?, zeroed))
+            });
+            let (staged, zeroed) = staged.inspect_err(|_| {
+                store.space.give_back(&taken.clone().collect::<Vec<_>>());
+            })?;
             start += run.blocks;
-            table.publish_size(store, start * BLOCK_SIZE, &durable)?;
+            let value = inode::encode_size(start * BLOCK_SIZE, table.number);
+            let size = Record { place: table.field(inode::at::SIZE), value };
+            staged.with_fresh(taken).commit_atomic(store, region.flush(zeroed), &[size])?;
         }
         Ok(())
     }
@@ -173,11 +180,27 @@ pub(crate) struct NewInode {
     pub(crate) origin: InodeNumber,
     /// The scope of a snapshot's top directory, otherwise 0.
     pub(crate) attribute: u64,
+    /// Nanoseconds since 1970, if not now.
+    pub(crate) created: Option<u64>,
+    /// Nanoseconds since 1970, if not when it was created.
+    pub(crate) modified: Option<u64>,
+    /// What names a received snapshot everywhere; zeros for everything else.
+    pub(crate) identity: [u8; 16],
 }
 
 impl NewInode {
     /// An empty file or directory.
     pub(crate) const fn empty(kind: Kind) -> NewInode {
-        NewInode { kind, snapshot: false, root: 0, size: 0, origin: InodeNumber(0), attribute: 0 }
+        NewInode {
+            kind,
+            snapshot: false,
+            root: 0,
+            size: 0,
+            origin: InodeNumber(0),
+            attribute: 0,
+            created: None,
+            modified: None,
+            identity: [0; 16],
+        }
     }
 }

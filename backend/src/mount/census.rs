@@ -7,14 +7,17 @@
 //! Each node is read once, when its first reference is found, whatever the bytes say: so time and memory are bounded by
 //! the size of the pool (5 bytes for each block in use). A block has one level; being named at two is damage. Threads
 //! share the work node by node.
+//!
+//! What damage hides is not counted, and the census says that there is such: a count may then be too low. An inode that is
+//! damaged elsewhere still has its map counted.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 
 use parking_lot::{Condvar, Mutex};
 
 use super::check::Problem;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::entry::{Entry, Root, span};
 use crate::format::inode::{self, DURABLE_BYTES, INODE_SIZE, Kind, KindWord};
 use crate::format::layout::{self, TABLE_INODE};
@@ -40,6 +43,16 @@ pub(crate) struct InodeFacts {
     pub(crate) root: Option<Root>,
 }
 
+/// An inode whose durable half contradicts itself, and which of its words can be believed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DamagedInode {
+    pub(crate) inode: Inode,
+    pub(crate) kind: Option<KindWord>,
+    pub(crate) links: Option<u32>,
+    /// The root, `Some(None)` for an empty map.
+    pub(crate) root: Option<Option<Root>>,
+}
+
 /// All references of a pool.
 pub(crate) struct Census<'a> {
     region: &'a Region,
@@ -47,6 +60,8 @@ pub(crate) struct Census<'a> {
     chunks: Vec<OnceLock<Box<Chunk>>>,
     problems: Mutex<Problems>,
     inodes: Mutex<Vec<InodeFacts>>,
+    damaged: Mutex<Vec<DamagedInode>>,
+    hidden: AtomicBool,
 }
 
 #[derive(Default)]
@@ -66,6 +81,8 @@ enum Task {
     Inodes(BlockNumber, u64),
     /// A node whose first reference was just found.
     Node(BlockNumber, u8),
+    /// The map of a damaged inode.
+    Salvaged(Inode, Option<Root>),
 }
 
 /// Work to share, and how much of it is being done.
@@ -84,10 +101,14 @@ impl<'a> Census<'a> {
             chunks: (0..chunk_count).map(|_| OnceLock::new()).collect(),
             problems: Mutex::default(),
             inodes: Mutex::default(),
+            damaged: Mutex::default(),
+            hidden: AtomicBool::new(false),
         };
         let table = census.walk_table()?;
         let tasks = table.iter().map(|&(index, block)| Task::Inodes(block, index * INODES_PER_BLOCK));
         census.work(tasks.collect())?;
+        // After all others: where the two contradict each other the damaged one is in the wrong.
+        census.work(census.salvaged())?;
         for &(index, block) in &table {
             if census.count(block) != 1 {
                 let found = format_args!("{} references", census.count(block)).to_string();
@@ -100,7 +121,15 @@ impl<'a> Census<'a> {
             }
         }
         census.inodes.lock().sort_unstable_by_key(|facts| facts.inode.number);
+        census.damaged.lock().sort_unstable_by_key(|damaged| damaged.inode.number);
         Ok(census)
+    }
+
+    /// The maps of damaged inodes that are in use. One that nothing names may be a free one whose map is long gone.
+    fn salvaged(&self) -> Vec<Task> {
+        let in_use = |damaged: &&DamagedInode| damaged.kind.is_some() || damaged.links != Some(0);
+        let task = |damaged: &DamagedInode| Task::Salvaged(damaged.inode, damaged.root.unwrap_or(None));
+        self.damaged.lock().iter().filter(in_use).map(task).collect()
     }
 
     /// References to `block`.
@@ -119,6 +148,16 @@ impl<'a> Census<'a> {
         self.inodes.get_mut()
     }
 
+    /// The inodes that are damaged, by number.
+    pub(crate) fn damaged(&mut self) -> &[DamagedInode] {
+        self.damaged.get_mut()
+    }
+
+    /// Whether damage hides references: blocks may have more owners than were counted.
+    pub(crate) fn hides_references(&self) -> bool {
+        self.hidden.load(Ordering::Relaxed)
+    }
+
     /// What contradicts the format, as far as it is described, and how many more there are.
     pub(crate) fn take_problems(&mut self) -> (Vec<Problem>, u64) {
         let problems = std::mem::take(self.problems.get_mut());
@@ -134,6 +173,21 @@ impl<'a> Census<'a> {
         }
     }
 
+    /// A problem behind which there may be references.
+    fn hiding(&self, problem: Problem) {
+        self.hidden.store(true, Ordering::Relaxed);
+        self.problem(problem);
+    }
+
+    /// Lost memory is a problem of what lay there, behind which there may be references; other errors end the census.
+    fn unreadable(&self, structure: &str, place: impl std::fmt::Display, error: Error) -> Result<()> {
+        if error.kind() != ErrorKind::MediaError {
+            return Err(error);
+        }
+        self.hiding(Problem::of(structure, place, &error));
+        Ok(())
+    }
+
     fn chunk(&self, block: BlockNumber) -> Option<(&Chunk, usize)> {
         let chunk = self.chunks.get(usize::try_from(block.0 / CHUNK_BLOCKS).ok()?)?.get()?;
         Some((chunk, index_in_chunk(block)))
@@ -143,7 +197,7 @@ impl<'a> Census<'a> {
     fn refer(&self, block: BlockNumber, level: u8, place: PoolOffset) -> Option<bool> {
         let slot = usize::try_from(block.0 / CHUNK_BLOCKS).ok().and_then(|index| self.chunks.get(index));
         let Some(slot) = slot.filter(|_| layout::is_allocatable(block, self.pool_blocks)) else {
-            self.problem(Problem::new("reference", place, "a block inside a group of the pool", block));
+            self.hiding(Problem::new("reference", place, "a block inside a group of the pool", block));
             return None;
         };
         let chunk = slot.get_or_init(|| {
@@ -157,7 +211,9 @@ impl<'a> Census<'a> {
                 Err(seen) if seen == level + 1 => false,
                 Err(seen) => {
                     let expected = format_args!("{block} at level {}, as elsewhere", seen - 1).to_string();
-                    self.problem(Problem::new("reference", place, expected, format_args!("level {level}")));
+                    self.hiding(Problem::new("reference", place, expected, format_args!("level {level}")));
+                    // It has two owners all the same: neither may change it in place.
+                    chunk.counts[index].fetch_add(1, Ordering::Relaxed);
                     return None;
                 }
             };
@@ -171,7 +227,7 @@ impl<'a> Census<'a> {
     /// The blocks of the inode table by their index in it.
     fn walk_table(&self) -> Result<Vec<(u64, BlockNumber)>> {
         let Some(facts) = self.inode_at(Inode { number: InodeNumber(0), place: TABLE_INODE })? else {
-            self.problem(Problem::new("inode table", TABLE_INODE, "a file", "nothing"));
+            self.hiding(Problem::new("inode table", TABLE_INODE, "a file", "nothing"));
             return Ok(vec![]);
         };
         let mut blocks = Vec::new();
@@ -183,7 +239,7 @@ impl<'a> Census<'a> {
         blocks.retain(|&(index, _)| index < expected);
         if blocks.len() as u64 != expected || facts.size % BLOCK_SIZE != 0 {
             let found = format_args!("{}", blocks.len()).to_string();
-            self.problem(Problem::new("inode table", "its size", format_args!("{expected} blocks"), found));
+            self.hiding(Problem::new("inode table", "its size", format_args!("{expected} blocks"), found));
         }
         Ok(blocks)
     }
@@ -216,14 +272,20 @@ impl<'a> Census<'a> {
 
     /// The good entries of a node at `level`, with slot and place; the others are problems.
     fn entries(&self, node: BlockNumber, level: u8) -> Result<Vec<(u64, PoolOffset, Entry)>> {
-        let words = read_node(self.region, node)?;
         let mut entries = Vec::new();
+        let words = match read_node(self.region, node) {
+            Ok(words) => words,
+            Err(error) => {
+                self.unreadable("map node", node, error)?;
+                return Ok(entries);
+            }
+        };
         for (slot, &word) in (0..).zip(words.iter()) {
             let place = node.offset().add(slot * 8);
             match Entry::decode(word, level - 1, slot) {
                 Ok(Some(entry)) => entries.push((slot, place, entry)),
                 Ok(None) => {}
-                Err(_) => self.problem(Problem::new(
+                Err(_) => self.hiding(Problem::new(
                     "map entry",
                     place,
                     format_args!("a checked word of level {}", level - 1),
@@ -261,16 +323,21 @@ impl<'a> Census<'a> {
                     if number.0 != 0
                         && let Some(facts) = self.inode_at(inode)?
                     {
-                        if let Some(root) = facts.root {
-                            self.found(root.entry.block, root.height, inode.field(inode::at::ROOT), more);
-                        }
+                        self.found_root(&inode, facts.root, more);
                         self.inodes.lock().push(facts);
                     }
                 }
             }
+            Task::Salvaged(inode, root) => self.found_root(&inode, root, more),
             Task::Node(block, level) => self.node(block, level, more)?,
         }
         Ok(())
+    }
+
+    fn found_root(&self, inode: &Inode, root: Option<Root>, more: &mut Vec<Task>) {
+        if let Some(root) = root {
+            self.found(root.entry.block, root.height, inode.field(inode::at::ROOT), more);
+        }
     }
 
     fn node(&self, block: BlockNumber, level: u8, more: &mut Vec<Task>) -> Result<()> {
@@ -289,39 +356,50 @@ impl<'a> Census<'a> {
     /// Reads an inode's durable half; nothing where it is free or damaged, which is a problem.
     fn inode_at(&self, inode: Inode) -> Result<Option<InodeFacts>> {
         let mut bytes = [0; DURABLE_BYTES];
-        self.region.read(inode.place, &mut bytes)?;
-        match decode(&bytes, inode) {
-            Ok(facts) => Ok(facts),
-            Err(error) => {
-                self.problem(Problem::of("inode", inode.number, &error));
-                Ok(None)
-            }
+        if let Err(error) = self.region.read(inode.place, &mut bytes) {
+            self.unreadable("inode", inode.number, error)?;
+            self.damaged.lock().push(DamagedInode { inode, kind: None, links: None, root: None });
+            return Ok(None);
         }
+        Ok(self.decode(&bytes, inode))
     }
-}
 
-fn decode(bytes: &[u8; DURABLE_BYTES], inode: Inode) -> Result<Option<InodeFacts>> {
-    let word = |at: u64| {
-        let at = usize::try_from(at).unwrap_or(0);
-        u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap_or_default())
-    };
-    let number = inode.number;
-    let kind = KindWord::decode(word(inode::at::KIND), number)?;
-    if kind.kind == Kind::Free {
-        return Ok(None);
+    fn decode(&self, bytes: &[u8; DURABLE_BYTES], inode: Inode) -> Option<InodeFacts> {
+        let word = |at: u64| {
+            let at = usize::try_from(at).unwrap_or(0);
+            u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap_or_default())
+        };
+        let number = inode.number;
+        let (kind_word, root_word) = (word(inode::at::KIND), word(inode::at::ROOT));
+        let kind = KindWord::decode(kind_word, number);
+        if let Ok(KindWord { kind: Kind::Free, .. }) = kind {
+            return None;
+        }
+        let root = Root::decode(root_word).map_err(|_| {
+            Error::corrupt("root word", number, "a checked word", format_args!("{root_word:#018x}"))
+        });
+        let links = inode::decode_links(word(inode::at::LINKS), number);
+        let size = inode::decode_size(word(inode::at::SIZE), number);
+        let birth = inode::decode_birth(bytes, number);
+        if let (Ok(kind), Ok(root), Ok(links), Ok(size), Ok(_)) = (&kind, &root, &links, &size, &birth) {
+            return Some(InodeFacts { inode, kind: *kind, links: *links, size: *size, root: *root });
+        }
+        let damaged = DamagedInode {
+            inode,
+            kind: kind.as_ref().ok().copied(),
+            links: links.as_ref().ok().copied(),
+            root: root.as_ref().ok().copied(),
+        };
+        self.damaged.lock().push(damaged);
+        let errors = [kind.err(), root.err(), links.err(), size.err(), birth.err()];
+        for error in errors.into_iter().flatten() {
+            self.problem(Problem::of("inode", number, &error));
+        }
+        if damaged.root.is_none() {
+            self.hidden.store(true, Ordering::Relaxed);
+        }
+        None
     }
-    let root_word = word(inode::at::ROOT);
-    let root = Root::decode(root_word).map_err(|_| {
-        Error::corrupt("root word", number, "a checked word", format_args!("{root_word:#018x}"))
-    })?;
-    inode::decode_birth(bytes, number)?;
-    Ok(Some(InodeFacts {
-        inode,
-        kind,
-        links: inode::decode_links(word(inode::at::LINKS), number)?,
-        size: inode::decode_size(word(inode::at::SIZE), number)?,
-        root,
-    }))
 }
 
 fn index_in_chunk(block: BlockNumber) -> usize {

@@ -14,7 +14,7 @@ use std::fmt;
 use super::census::Census;
 use super::recover::{for_each_inode, reclaim};
 use super::{names, superblocks};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::inode::Kind;
 use crate::format::layout::{self, SLOT_COUNT};
 use crate::inode::{Core, advisory};
@@ -81,7 +81,8 @@ impl CheckReport {
 /// Checks the whole pool. Nothing changes in it meanwhile: other members wait.
 ///
 /// # Errors
-/// `Busy` where an operation of a member does not end within a second; `MediaError`. Damage is no error, but in the report.
+/// `Busy` where an operation of a member does not end within a second; `MediaError` where the runtime area is lost. Damage is no
+/// error, but in the report.
 pub(crate) fn check(core: &Core) -> Result<CheckReport> {
     let runtime = &core.store.runtime;
     let others_work = recover_dead(runtime)?;
@@ -135,12 +136,19 @@ fn recover_dead(runtime: &Runtime) -> Result<bool> {
 
 fn check_counts(core: &Core, census: &Census<'_>, pool_blocks: u64, report: &mut CheckReport) -> Result<()> {
     let volatile = volatile_references(core, report)?;
-    let mut free = 0;
+    let (mut free, mut lost) = (0, false);
     for first in chunks(pool_blocks) {
-        free += check_chunk(core, census, first, &volatile, report)?;
+        match check_chunk(core, census, first, &volatile, report) {
+            Ok(in_chunk) => free += in_chunk,
+            Err(error) if error.kind() == ErrorKind::MediaError => {
+                report.problems.push(Problem::of("reference counts", first, &error));
+                lost = true;
+            }
+            Err(error) => return Err(error),
+        }
     }
     let promised = core.store.runtime.region.load(at::FREE_BLOCKS)?;
-    if promised > free && !promises_hold(core, pool_blocks)? {
+    if !lost && promised > free && !promises_hold(core, pool_blocks)? {
         let expected = format!("at most {free}");
         report.problems.push(Problem::new("number of free blocks", "the runtime header", expected, promised));
     }
@@ -235,6 +243,11 @@ fn volatile_references(core: &Core, report: &mut CheckReport) -> Result<HashMap<
             }
         }
     }
+    let deferred = store.space.deferred_blocks().unwrap_or_else(|error| {
+        report.problems.push(Problem::of("list of dropped references", "the runtime header", &error));
+        vec![]
+    });
+    deferred.into_iter().for_each(|block| *references.entry(block).or_insert(0) += 1);
     let problems = &mut report.problems;
     let walked = for_each_inode(store, |inode| match advisory::volatile_blocks(store, &inode) {
         Ok(blocks) => blocks.into_iter().for_each(|block| *references.entry(block).or_insert(0) += 1),

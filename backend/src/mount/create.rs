@@ -20,7 +20,7 @@ use crate::inode::{Core, now_ns};
 use crate::journal::Store;
 use crate::os::file::allocate;
 use crate::os::lock::LockFile;
-use crate::os::process;
+use crate::os::process::{self, random_bytes};
 use crate::pmem::{Access, MapOptions, Region};
 use crate::runtime::at;
 use crate::runtime::member::{MEMBERS_BYTE, OPENING_BYTE};
@@ -108,7 +108,8 @@ fn fill(
     if is_device {
         erase_header(&region)?;
     }
-    let random = random_bytes()?;
+    let mut random = [0; 32];
+    random_bytes(&mut random)?;
     let word = |at: usize| u64::from_le_bytes(random[at..at + 8].try_into().unwrap_or_default());
     let mut superblock = Superblock {
         compat: 0,
@@ -150,13 +151,16 @@ fn prepare(file: &File, size: Option<u64>, sparse: bool) -> Result<bool> {
         return Err(Error::new(ErrorKind::InvalidInput, "a pool in a file needs a size"));
     };
     // All bytes of an overwritten file go: what is read back is zeros.
-    let sized =
-        file.set_len(0).and_then(|()| if sparse { file.set_len(size) } else { make_room(file, size) });
-    sized.map_err(|error| {
-        if !sparse && file.set_len(0).is_err() {
+    file.set_len(0).map_err(|error| Error::os("ftruncate to 0 bytes", error))?;
+    if sparse {
+        file.set_len(size).map_err(|error| Error::os(format!("ftruncate to {size} bytes"), error))?;
+        return Ok(false);
+    }
+    make_room(file, size).map_err(|error| {
+        if file.set_len(0).is_err() {
             tracing::debug!("a file that could not get its space keeps what it got");
         }
-        Error::os(format!("give the pool {size} bytes"), error)
+        Error::os(format!("fallocate {size} bytes"), error)
     })?;
     Ok(false)
 }
@@ -190,14 +194,6 @@ fn format(region: &Region, superblock: &Superblock) -> Result<()> {
     let birth = Birth { number, created: superblock.created, origin: InodeNumber(0), attribute: 0 };
     let stored = region.write(TABLE_INODE, &inode::encode(kind, 1, 0, 0, birth))?;
     region.fence(region.flush(stored)).map(drop)
-}
-
-fn random_bytes() -> Result<[u8; 32]> {
-    let mut bytes = [0; 32];
-    File::open("/dev/urandom")
-        .and_then(|mut source| source.read_exact(&mut bytes))
-        .map_err(|error| Error::os("read /dev/urandom", error))?;
-    Ok(bytes)
 }
 
 /// A random UUID (version 4) from the first bytes.

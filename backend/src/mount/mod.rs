@@ -11,6 +11,7 @@
 //! | [`census`] | counting every reference by walking all maps |
 //! | [`rebuild`] | reference counts from a census |
 //! | [`check`], [`names`] | looking for contradictions, online |
+//! | [`scrub`] | reading everything, to find memory that is lost |
 //! | [`grow`], [`trim`] | more space from the host, unused space back to it |
 //! | [`sync`] | everything durable |
 //! | [`usage`], [`info`] | what there is |
@@ -30,6 +31,7 @@ pub(crate) mod open;
 pub(crate) mod options;
 pub(crate) mod rebuild;
 pub(crate) mod recover;
+pub(crate) mod scrub;
 mod superblocks;
 pub(crate) mod sync;
 pub(crate) mod trim;

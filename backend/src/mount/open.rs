@@ -4,9 +4,9 @@
 //! lock the opening byte
 //!   alone on the members byte?
 //!     yes: choose the superblock -> epoch + 1, state open, durably -> wipe volatile state -> replay all lanes
-//!          -> counts: trusted after a clean close, otherwise rebuilt
+//!          -> counts: trusted after a clean close, otherwise rebuilt, too high where there is damage
 //!     no:  check that the volatile state is of the superblock's epoch
-//!   take a slot -> recover the dead members that were met on the way
+//!   claim a slot -> recover the member that died in it -> occupy it -> recover the other dead members
 //! unlock the opening byte
 //! ```
 
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::options::OpenOptions;
-use super::rebuild::rebuild;
+use super::rebuild::{Rebuilt, rebuild};
 use super::{close, recover, superblocks, view};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::layout::{self, GROUPS, RUNTIME, SLOT_COUNT};
@@ -26,8 +26,10 @@ use crate::journal::{self, Settings, Store};
 use crate::os::file::{Identity, identity};
 use crate::os::lock::LockFile;
 use crate::os::process;
-use crate::pmem::{Access, MapOptions, Region};
-use crate::runtime::member::{MEMBERS_BYTE, Member, OPENING_BYTE, any_slot_in_use, take_slot};
+use crate::pmem::{Access, FailedSync, MapOptions, Region};
+use crate::runtime::member::{
+    Claim, MEMBERS_BYTE, Member, OPENING_BYTE, any_slot_in_use, claim_slot, occupy,
+};
 use crate::runtime::{Runtime, at};
 
 /// How a pool was found when this process opened it.
@@ -48,6 +50,12 @@ pub struct RecoveryInfo {
     pub orphans_removed: u64,
     /// Blocks in use, whose references were counted.
     pub blocks_counted: u64,
+    /// The sync that failed when the pool was last open in this boot of the machine: what had not been durable by then may be
+    /// lost, though it can still be read here, until it is written again.
+    pub failed_sync: Option<FailedSync>,
+    /// What contradicts the format in the maps and inodes; [`Pool::check`](crate::Pool::check) names it. What is damaged answers
+    /// [`Corrupt`](crate::ErrorKind::Corrupt), the rest of the pool can be used.
+    pub problems: u64,
     /// How long it took, in microseconds.
     pub microseconds: u64,
 }
@@ -55,8 +63,8 @@ pub struct RecoveryInfo {
 /// Opens the pool at `path` for reading and writing; where the options or the host forbid that, as a [`view`].
 ///
 /// # Errors
-/// `NotAPool`, `UnsupportedVersion`, `UnsupportedMedium`; `Corrupt` where the file is truncated or, after a crash, the maps are
-/// damaged; `Busy` where all member slots are taken or a device is in use through another node.
+/// `NotAPool`, `UnsupportedVersion`, `UnsupportedMedium`; `Corrupt` where the file is truncated, both superblocks are damaged or
+/// contradict each other, or a transaction to be completed names what is no word of the pool; `Busy` where all member slots are taken or a device is in use through another node.
 pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<(Arc<Core>, Opening)> {
     if options.read_only {
         return view::open(path);
@@ -102,33 +110,49 @@ fn open_first(
     force: bool,
 ) -> Result<(Arc<Core>, Opening)> {
     let started = Instant::now();
-    let mut superblock = superblocks::read(&region)?;
+    let (mut superblock, whole) = superblocks::read_both(&region)?;
     superblocks::check_writable(&superblock)?;
     check_other_node(&region, &superblock, node, force)?;
-    let was_clean = superblock.state == State::Clean && counts_plausible(&superblock);
+    let was_clean = whole && superblock.state == State::Clean && counts_plausible(&superblock);
+    let counts_survived =
+        superblock.boot_id == process::boot_id()? && superblock.node == [node.device, node.inode];
     let pool_blocks = superblock.pool_blocks;
+    let failed_sync = failed_sync(&region, &superblock)?;
 
     begin_epoch(&region, &mut superblock, node)?;
     wipe(&region, superblock.epoch, pool_blocks)?;
     let mut transactions_replayed = 0;
     for slot in 0..SLOT_COUNT {
-        transactions_replayed += journal::recover(&region, slot)?;
+        match journal::recover(&region, slot) {
+            Ok(replayed) => transactions_replayed += replayed,
+            // Every transaction had been applied: what the lane held is no matter.
+            Err(error) if was_clean && error.kind() == ErrorKind::MediaError => {
+                tracing::error!(%error, slot, "a lane is lost");
+            }
+            Err(error) => return Err(error),
+        }
     }
-    let (free_blocks, inodes_used, orphans) = if was_clean {
-        (superblock.free_blocks, superblock.inodes_used, vec![])
+    let Rebuilt { free_blocks, inodes_used, orphans, problems } = if was_clean {
+        let (free_blocks, inodes_used) = (superblock.free_blocks, superblock.inodes_used);
+        Rebuilt { free_blocks, inodes_used, orphans: vec![], problems: 0 }
     } else {
-        let rebuilt = rebuild(&region, pool_blocks)?;
-        (rebuilt.free_blocks, rebuilt.inodes_used, rebuilt.orphans)
+        rebuild(&region, pool_blocks, counts_survived)?
     };
     region.store_u64(at::FREE_BLOCKS, free_blocks)?;
     region.store_u64(at::INODES_USED, inodes_used)?;
+    if problems > 0 {
+        // Not to be called clean: the next first opener is to count anew.
+        region.store_u64(at::DEATHS, 1)?;
+    }
     lock_file.try_shared(MEMBERS_BYTE)?;
     let core = assemble(region, lock_file, &superblock)?;
     let orphans_removed = let_others_in(&core, orphans)?;
     let recovery = (!was_clean).then(|| RecoveryInfo {
         transactions_replayed,
         orphans_removed,
+        problems,
         blocks_counted: layout::allocatable_blocks(pool_blocks).saturating_sub(free_blocks),
+        failed_sync,
         microseconds: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
     });
     Ok((core, Opening { clean: was_clean, recovery }))
@@ -151,12 +175,20 @@ fn join(region: Region, lock_file: LockFile) -> Result<(Arc<Core>, Opening)> {
     Ok((core, Opening { clean: true, recovery: None }))
 }
 
-/// Becomes a member: takes a slot and recovers the dead members that were met on the way. The volatile state is in order,
-/// and the opening byte stays locked.
+/// Becomes a member: takes a slot and recovers all members that have died. The volatile state is in order, and the opening
+/// byte stays locked.
 pub(super) fn assemble(region: Region, lock_file: LockFile, superblock: &Superblock) -> Result<Arc<Core>> {
-    let (member, dead) = take_slot(&region, &lock_file)?;
+    let Claim { member, predecessor, dead } = claim_slot(&region, &lock_file)?;
     let core = member_core(region, lock_file, member, superblock);
     let runtime = &core.store.runtime;
+    let recovered = predecessor
+        .map_or(Ok(()), |Member { slot, generation }| runtime.recover_claimed(slot, generation))
+        .and_then(|()| occupy(&runtime.region, member));
+    if let Err(error) = recovered {
+        // What hangs from the slot is the dead member's still: nothing of it may be given back as one's own.
+        runtime.lose(&error);
+        return Err(error);
+    }
     for Member { slot, generation } in dead {
         runtime.recover_if_dead(slot, generation)?;
     }
@@ -179,7 +211,11 @@ pub(super) fn store_of(
     member: Member,
     superblock: &Superblock,
 ) -> Store {
-    let settings = Settings { inodes_max: superblock.inodes_max, hash_seed: superblock.hash_seed };
+    let settings = Settings {
+        uuid: superblock.uuid,
+        inodes_max: superblock.inodes_max,
+        hash_seed: superblock.hash_seed,
+    };
     Store::new(Arc::new(Runtime::new(region, lock_file, member, superblock.epoch)), settings)
 }
 
@@ -207,6 +243,17 @@ fn check_other_node(region: &Region, superblock: &Superblock, node: Identity, fo
     ))
 }
 
+/// The sync that failed while the pool was last open, if that was in this boot: the runtime header is not durable.
+fn failed_sync(region: &Region, superblock: &Superblock) -> Result<Option<FailedSync>> {
+    if superblock.state == State::Clean
+        || superblock.boot_id != process::boot_id()?
+        || region.load(at::EPOCH)? != superblock.epoch
+    {
+        return Ok(None);
+    }
+    Ok(FailedSync::decode(region.load(at::FAILED_SYNC)?))
+}
+
 fn counts_plausible(superblock: &Superblock) -> bool {
     superblock.free_blocks <= layout::allocatable_blocks(superblock.pool_blocks)
         && superblock.inodes_used <= superblock.inodes_max
@@ -214,7 +261,7 @@ fn counts_plausible(superblock: &Superblock) -> bool {
 
 /// Raises the epoch and says that the pool is open, durably: all volatile state of before is void.
 fn begin_epoch(region: &Region, superblock: &mut Superblock, node: Identity) -> Result<()> {
-    superblock.epoch += 1;
+    superblock.epoch = superblocks::later_epoch(superblock)?;
     superblock.state = State::Open;
     superblock.boot_id = process::boot_id()?;
     superblock.node = [node.device, node.inode];
@@ -227,5 +274,7 @@ pub(super) fn wipe(region: &Region, epoch: u64, pool_blocks: u64) -> Result<()> 
     region.fence(region.flush_data(zeroed))?;
     region.store_u64(at::POOL_BLOCKS, pool_blocks)?;
     region.store_u64(at::INODE_CURSOR, 1)?;
+    // Never what it was in an epoch before: a private view compares.
+    region.store_u64(at::MOVES, epoch << 32)?;
     region.store_u64(at::EPOCH, epoch)
 }

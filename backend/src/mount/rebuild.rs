@@ -1,16 +1,21 @@
 //! Reference counts from a census: what an unclean pool gets at its first open.
+//!
+//! A damaged pool is opened all the same, and nothing that a damaged map may own is handed out. While the machine has not been
+//! down since the counts were stored they are right or too high, so that the higher of the old count and the new one holds.
+//! Otherwise nothing is known of what damage hides: every block is held once more, and there is no free space until the pool
+//! has been repaired, or grown.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
 use super::census::Census;
-use super::check::Problem;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
+use crate::format::inode::at;
 use crate::format::layout;
 use crate::inode::Inode;
 use crate::pmem::{Flushed, Region};
-use crate::space::counts::chunk_hint;
+use crate::space::counts::{COUNT_MAX, chunk_hint};
 use crate::units::{BlockNumber, CHUNK_BLOCKS, CHUNK_SIZE};
 
 const CHUNKS_PER_GROUP: u64 = layout::GROUP_BLOCKS / CHUNK_BLOCKS;
@@ -21,30 +26,64 @@ pub(super) struct Rebuilt {
     pub(super) inodes_used: u64,
     /// Inodes in use without a link.
     pub(super) orphans: Vec<Inode>,
+    /// What contradicts the format.
+    pub(super) problems: u64,
 }
 
-/// Counts all references and stores the counts and the hints of free blocks. Changes nothing where the pool is damaged.
-pub(super) fn rebuild(region: &Region, pool_blocks: u64) -> Result<Rebuilt> {
-    let mut census = Census::take(region, pool_blocks)?;
-    let (problems, more) = census.take_problems();
-    if let Some(first) = problems.first() {
-        let found = problems.len() as u64 + more;
-        let Problem { structure, place, message } = first;
-        return Err(Error::new(
-            ErrorKind::Corrupt,
-            format!("{structure} at {place} is damaged: {message} ({found} problems in all)"),
-        ));
+/// What is known of the references that damage hides.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Hidden {
+    /// There are none.
+    Nothing,
+    /// The counts of before cover them.
+    OldCounts,
+    /// Any block may have one.
+    Anything,
+}
+
+impl Hidden {
+    /// What a block's count must be that has `counted` references and had the count `old`.
+    fn count(self, counted: u32, old: u32) -> u32 {
+        // Room for owners to come, should the old one be garbage.
+        let old = old.min(COUNT_MAX / 2);
+        match self {
+            Hidden::Nothing => counted,
+            Hidden::OldCounts => counted.max(old),
+            Hidden::Anything => counted.max(old).saturating_add(1),
+        }
     }
-    let free_blocks = store_counts(region, &census, pool_blocks)?;
+}
+
+/// Counts all references and stores the counts and the hints of free blocks. `counts_survived` says that the counts of before are
+/// not too low. Makes the sizes of all files durable: who stored them lazily may have died, and the note of it dies with
+/// the epoch.
+pub(super) fn rebuild(region: &Region, pool_blocks: u64, counts_survived: bool) -> Result<Rebuilt> {
+    let mut census = Census::take(region, pool_blocks)?;
+    let hidden = match (census.hides_references(), counts_survived) {
+        (false, _) => Hidden::Nothing,
+        (true, true) => Hidden::OldCounts,
+        (true, false) => Hidden::Anything,
+    };
+    let free_blocks = store_counts(region, &census, pool_blocks, hidden)?;
+    let (problems, more) = census.take_problems();
+    for problem in &problems {
+        tracing::error!(structure = problem.structure, place = problem.place, problem.message, "damage");
+    }
+    let damaged = census.damaged().len() as u64;
     let inodes = census.inodes();
+    let sizes = inodes.iter().fold(Flushed::none(), |flushed, facts| {
+        flushed.join(region.flush_range(facts.inode.field(at::SIZE), 8))
+    });
+    region.fence(sizes)?;
     Ok(Rebuilt {
         free_blocks,
-        inodes_used: inodes.len() as u64,
+        inodes_used: inodes.len() as u64 + damaged,
         orphans: inodes.iter().filter(|facts| facts.links == 0).map(|facts| facts.inode).collect(),
+        problems: problems.len() as u64 + more,
     })
 }
 
-fn store_counts(region: &Region, census: &Census<'_>, pool_blocks: u64) -> Result<u64> {
+fn store_counts(region: &Region, census: &Census<'_>, pool_blocks: u64, hidden: Hidden) -> Result<u64> {
     let groups = layout::group_count(pool_blocks);
     let (next, free) = (AtomicU64::new(0), AtomicU64::new(0));
     let failure: Mutex<Option<Error>> = Mutex::new(None);
@@ -54,7 +93,7 @@ fn store_counts(region: &Region, census: &Census<'_>, pool_blocks: u64) -> Resul
             if group >= groups {
                 return;
             }
-            match store_group(region, census, group, pool_blocks) {
+            match store_group(region, census, group, pool_blocks, hidden) {
                 Ok(in_group) => _ = free.fetch_add(in_group, Ordering::Relaxed),
                 Err(error) => {
                     failure.lock().get_or_insert(error);
@@ -74,16 +113,31 @@ fn store_counts(region: &Region, census: &Census<'_>, pool_blocks: u64) -> Resul
 }
 
 /// Stores the counts and hints of one group; answers how many of its blocks are free.
-fn store_group(region: &Region, census: &Census<'_>, group: u64, pool_blocks: u64) -> Result<u64> {
+fn store_group(
+    region: &Region,
+    census: &Census<'_>,
+    group: u64,
+    pool_blocks: u64,
+    hidden: Hidden,
+) -> Result<u64> {
     let start = layout::group_start(group);
-    let mut flushed = region.flush_data(region.zero(start.offset(), CHUNK_SIZE)?);
+    let mut flushed = Flushed::none();
+    if hidden == Hidden::Nothing {
+        flushed = region.flush_data(region.zero(start.offset(), CHUNK_SIZE)?);
+    }
     let mut total = 0;
     for chunk in 1..layout::group_blocks(group, pool_blocks) / CHUNK_BLOCKS {
         let first = start.add(chunk * CHUNK_BLOCKS);
         let mut free = CHUNK_BLOCKS;
-        if let Some(counts) = census.counts_of_chunk(first) {
-            let mut bytes = Vec::with_capacity(4 * 512);
-            for count in counts {
+        let counted = census.counts_of_chunk(first);
+        if counted.is_some() || hidden != Hidden::Nothing {
+            let mut old = [0; 4 * 512];
+            region.read(layout::count(first), &mut old)?;
+            let mut counted = counted.into_iter().flatten();
+            let mut bytes = Vec::with_capacity(old.len());
+            for old in old.chunks_exact(4) {
+                let old = u32::from_le_bytes(old.try_into().unwrap_or_default());
+                let count = hidden.count(counted.next().unwrap_or(0), old);
                 free -= u64::from(count != 0);
                 bytes.extend(count.to_le_bytes());
             }

@@ -4,12 +4,21 @@ use super::check::Problem;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::layout::SUPERBLOCKS;
 use crate::format::superblock::{RO_COMPAT_KNOWN, SUPERBLOCK_BYTES, Superblock, choose};
+use crate::os::process::random_bytes;
 use crate::pmem::Region;
 use crate::units::{BLOCK_SIZE, PoolOffset};
 
 /// The superblock that counts, checked against the length of what is mapped.
 pub(super) fn read(region: &Region) -> Result<Superblock> {
-    let superblock = choose(SUPERBLOCKS.map(|place| read_copy(region, place)))?;
+    read_both(region).map(|(superblock, _)| superblock)
+}
+
+/// As [`read`], and whether both copies are whole. Where one is damaged it may have been the newer one: what the other says
+/// of the counts may be out of date.
+pub(super) fn read_both(region: &Region) -> Result<(Superblock, bool)> {
+    let copies = SUPERBLOCKS.map(|place| read_copy(region, place));
+    let whole = copies.iter().all(Result::is_ok);
+    let superblock = choose(copies)?;
     let bytes = superblock.pool_blocks * BLOCK_SIZE;
     // Another member may have grown the pool since this one mapped it.
     if region.len() < bytes && region.extend()? < bytes {
@@ -20,7 +29,15 @@ pub(super) fn read(region: &Region) -> Result<Superblock> {
             format_args!("{}: the file was truncated", region.len()),
         ));
     }
-    Ok(superblock)
+    Ok((superblock, whole))
+}
+
+/// An epoch that no inode of the pool can carry: later than the last one, also if the copy of the superblock that said so
+/// is lost, and by how much cannot be foreseen.
+pub(super) fn later_epoch(superblock: &Superblock) -> Result<u64> {
+    let mut step = [0; 4];
+    random_bytes(&mut step)?;
+    Ok(superblock.epoch + 2 + u64::from(u32::from_le_bytes(step)))
 }
 
 /// That this version may write to the pool.

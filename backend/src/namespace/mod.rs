@@ -15,7 +15,10 @@
 //! | [`directory`] | hashed directories: looking up, listing, making room |
 //! | [`edit`] | the words that a change of names stores as one |
 //! | [`resolve`] | what a path names; no lock is taken |
-//! | [`tree`] | create, link, rename, remove |
+//! | [`tree`] | create, rename, remove |
+//! | `link` | further names, several at once |
+//! | [`walk`] | every file below some paths |
+//! | [`visited`] | where a walk has been |
 //! | [`reclaim`] | freeing what has no name, and is not open, any more |
 //!
 //! Every change happens under the namespace lock, which protects the blocks of directories and the links of all inodes.
@@ -25,10 +28,13 @@
 mod bucket;
 pub(crate) mod directory;
 pub(crate) mod edit;
+mod link;
 pub(crate) mod path;
 pub(crate) mod reclaim;
 pub(crate) mod resolve;
 pub(crate) mod tree;
+pub(crate) mod visited;
+pub(crate) mod walk;
 
 #[cfg(test)]
 mod tests;

@@ -28,23 +28,39 @@ pub(crate) fn identity(file: &File) -> io::Result<Identity> {
     Ok(Identity::of(&file.metadata()?))
 }
 
+/// Bytes that the file system a file lies on can still give to anybody.
+pub(crate) fn free_bytes(file: &File) -> io::Result<u64> {
+    let found = statfs(file)?;
+    let block = u64::try_from(found.f_bsize).unwrap_or(0);
+    Ok(found.f_bavail.saturating_mul(block))
+}
+
 /// The magic number of the file system a file lies on.
 pub(crate) fn file_system_magic(file: &File) -> io::Result<u64> {
+    let answer = statfs(file)?;
+    // The field is signed or not, and 32 or 64 bits wide, by architecture; the numbers have 32 bits.
+    #[expect(clippy::cast_sign_loss, reason = "magic numbers are 32 bits")]
+    Ok(answer.f_type as u64 & 0xffff_ffff)
+}
+
+fn statfs(file: &File) -> io::Result<libc::statfs> {
     let mut answer = std::mem::MaybeUninit::<libc::statfs>::uninit();
     // SAFETY: the descriptor is open and `answer` has room for the struct.
     if unsafe { libc::fstatfs(file.as_raw_fd(), answer.as_mut_ptr()) } != 0 {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: the call succeeded, so it filled the struct.
-    let answer = unsafe { answer.assume_init() };
-    // The field is signed or not, and 32 or 64 bits wide, by architecture; the numbers have 32 bits.
-    #[expect(clippy::cast_sign_loss, reason = "magic numbers are 32 bits")]
-    Ok(answer.f_type as u64 & 0xffff_ffff)
+    Ok(unsafe { answer.assume_init() })
 }
 
 /// Gives `[offset, offset + len)` of a file real space, growing it if need be.
 pub(crate) fn allocate(file: &File, offset: u64, len: u64) -> io::Result<()> {
     fallocate(file, 0, offset, len)
+}
+
+/// Makes sure that the bytes of `[offset, offset + len)` that the file has lie on real space; its size stays.
+pub(crate) fn back(file: &File, offset: u64, len: u64) -> io::Result<()> {
+    fallocate(file, libc::FALLOC_FL_KEEP_SIZE, offset, len)
 }
 
 /// Gives the space of `[offset, offset + len)` back to the host; it reads as zeros afterwards and the size stays.

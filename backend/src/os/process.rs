@@ -1,7 +1,8 @@
 //! What there is to know about processes: this boot, names, states, and a clock that all processes share.
 #![expect(unsafe_code, reason = "clock_gettime")]
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -11,6 +12,14 @@ pub(crate) fn boot_id() -> Result<[u8; 16]> {
     let text = fs::read_to_string(PATH).map_err(|error| Error::os("read", error).at(PATH))?;
     parse_uuid(text.trim())
         .ok_or_else(|| Error::new(ErrorKind::Io, format!("{PATH}: expected a UUID, found {:?}", text.trim())))
+}
+
+/// Fills `bytes` with random ones.
+pub(crate) fn random_bytes(bytes: &mut [u8]) -> Result<()> {
+    const PATH: &str = "/dev/urandom";
+    File::open(PATH)
+        .and_then(|mut source| source.read_exact(bytes))
+        .map_err(|error| Error::os("read", error).at(PATH))
 }
 
 fn parse_uuid(text: &str) -> Option<[u8; 16]> {

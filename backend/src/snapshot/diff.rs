@@ -21,6 +21,7 @@ use crate::journal::Store;
 use crate::namespace::check_depth;
 use crate::namespace::directory::{self, Directory, Lock};
 use crate::namespace::resolve::resolve;
+use crate::namespace::visited::Visited;
 use crate::units::{BLOCK_SIZE, FileBlock, PoolOffset, blocks_for};
 
 /// What happened to a path.
@@ -55,7 +56,9 @@ pub(crate) fn diff(core: &Core, from: &Path, to: &Path) -> Result<Vec<DiffEntry>
     let mut entries = Vec::new();
     let a = Side { inode: a.inode, generation: a.generation, kind: a.kind };
     let b = Side { inode: b.inode, generation: b.generation, kind: b.kind };
-    Walk { store, entries: &mut entries }.compare(&a, &b, Path::new(""), 0)?;
+    let (from, to) = (Path::new("/").join(from), Path::new("/").join(to));
+    Walk { store, entries: &mut entries, old: (from, Visited::default()), new: (to, Visited::default()) }
+        .compare(&a, &b, Path::new(""), 0)?;
     entries.sort_by(|one, other| one.path.cmp(&other.path));
     Ok(entries)
 }
@@ -71,8 +74,15 @@ impl Side {
         Ok(Side { inode: Table::get(store, entry.inode)?, generation: entry.generation, kind: entry.kind })
     }
 
-    fn children(&self, store: &Store) -> Result<BTreeMap<Vec<u8>, Dirent>> {
+    /// The entries of the directory, which lies at `path` of the tree that `visited` says where the walk has been in.
+    fn children(
+        &self,
+        store: &Store,
+        (top, visited): &mut (PathBuf, Visited),
+        path: &Path,
+    ) -> Result<BTreeMap<Vec<u8>, Dirent>> {
         let directory = Directory { inode: self.inode, generation: self.generation };
+        visited.enter(store, &directory, &top.join(path), Lock::Free)?;
         let entries = directory::list(store, &directory, Lock::Free)?.into_iter();
         Ok(entries
             .filter(|entry| entry.inode != SNAPSHOT_DIRECTORY)
@@ -85,6 +95,9 @@ impl Side {
 struct Walk<'a> {
     store: &'a Store,
     entries: &'a mut Vec<DiffEntry>,
+    /// Where each tree begins, and where the walk has been in it.
+    old: (PathBuf, Visited),
+    new: (PathBuf, Visited),
 }
 
 impl Walk<'_> {
@@ -119,7 +132,8 @@ impl Walk<'_> {
     fn directories(&mut self, a: &Side, b: &Side, path: &Path, depth: usize) -> Result<()> {
         check_depth(depth)?;
         let store = self.store;
-        let (mut old, new) = (a.children(store)?, b.children(store)?);
+        let mut old = a.children(store, &mut self.old, path)?;
+        let new = b.children(store, &mut self.new, path)?;
         for (name, entry) in new {
             let below = path.join(OsStr::from_bytes(&name));
             match old.remove(&name) {
@@ -139,7 +153,8 @@ impl Walk<'_> {
         self.note(path, change.clone());
         if entry.kind == Kind::Directory {
             check_depth(depth)?;
-            for (name, below) in (Side::of(self.store, entry)?).children(self.store)? {
+            let tree = if *change == Change::Added { &mut self.new } else { &mut self.old };
+            for (name, below) in (Side::of(self.store, entry)?).children(self.store, tree, path)? {
                 self.one_sided(&below, &path.join(OsStr::from_bytes(&name)), change, depth + 1)?;
             }
         }
@@ -200,7 +215,7 @@ fn same_bytes(store: &Store, a: Option<PoolOffset>, b: Option<PoolOffset>, len: 
 }
 
 /// How many blocks from `at` on lie below one node that both trees have there.
-fn same_subtree(store: &Store, a: &Tree, b: &Tree, at: FileBlock) -> Result<Option<u64>> {
+pub(super) fn same_subtree(store: &Store, a: &Tree, b: &Tree, at: FileBlock) -> Result<Option<u64>> {
     for level in (1..=HEIGHT_MAX).rev().filter(|&level| at.0.is_multiple_of(span(level))) {
         let node = a.node_at(&store.space, at, level)?;
         if node.is_some() && node == b.node_at(&store.space, at, level)? {

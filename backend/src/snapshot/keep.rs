@@ -17,8 +17,10 @@ use crate::journal::Store;
 use crate::namespace::check_depth;
 use crate::namespace::directory::{self, Directory, Lock};
 use crate::namespace::path::components;
-use crate::namespace::reclaim;
+use crate::namespace::reclaim::{self, Open};
+use crate::namespace::resolve::{HIDDEN_PREFIX, is_hidden};
 use crate::namespace::tree::{Authority, Namespace};
+use crate::namespace::visited::Visited;
 use crate::pmem::Flushed;
 use crate::pmem::medium::Granularity;
 
@@ -42,6 +44,11 @@ pub(crate) fn path_of(name: &str) -> Result<PathBuf> {
         return Err(Error::new(
             ErrorKind::NameTooLong,
             format!("the snapshot name has {} bytes, 255 are allowed", name.len()),
+        ));
+    }
+    if name.as_bytes().starts_with(HIDDEN_PREFIX) {
+        return invalid(format!(
+            "{name:?} cannot name a snapshot: such names are for what is being received"
         ));
     }
     if name.is_empty() || name == "." || name == ".." || name.bytes().any(|byte| byte == b'/' || byte == 0) {
@@ -124,22 +131,22 @@ fn place(store: &Store, cut: Cut, path: &Path, snapshot: bool) -> Result<Placed>
     match adopted {
         Ok(()) => Ok(Placed { top: built.top, files: cut.files }),
         Err(error) => {
-            discard(store, &built)?;
+            discard(store, &built, Open::LivesOn)?;
             Err(error)
         }
     }
 }
 
 /// Frees a tree that got no name.
-pub(crate) fn discard(store: &Store, built: &Built) -> Result<()> {
+pub(crate) fn discard(store: &Store, built: &Built, open: Open) -> Result<()> {
     match built.kind {
         Kind::Directory => {
             let directory = Directory { inode: built.top, generation: built.generation };
-            reclaim::reclaim_tree(store, &directory).map(|_| ())
+            reclaim::reclaim_tree(store, &directory, open).map(|_| ())
         }
         _ => {
             let _namespace = Namespace::lock(store, Authority::Snapshots)?;
-            reclaim::release(store, &built.top, built.generation);
+            reclaim::release(store, &built.top, built.generation, open);
             Ok(())
         }
     }
@@ -151,6 +158,8 @@ pub(crate) fn clone_tree(core: &Core, from: &Path, to: &Path) -> Result<()> {
     if crate::namespace::resolve::exists(&core.store, to)? {
         return Err(Error::new(ErrorKind::AlreadyExists, "the target of a clone exists already").at(to));
     }
+    // Says too whether callers may see it.
+    crate::namespace::resolve::resolve(&core.store, from)?;
     let cut = Cut::of_path(core, from)?;
     place(&core.store, cut, to, false).map(|_| ())
 }
@@ -162,6 +171,9 @@ pub(crate) fn list(core: &Core) -> Result<Vec<SnapshotInfo>> {
     let all = Directory { inode, generation: inode.kind(store)?.generation };
     let mut snapshots = Vec::new();
     for entry in directory::list(store, &all, Lock::Free)? {
+        if is_hidden(&all.inode, &entry.name) {
+            continue;
+        }
         let top = Directory::of(store, &entry)?;
         let mut info = SnapshotInfo {
             name: String::from_utf8_lossy(&entry.name).into_owned(),
@@ -169,7 +181,7 @@ pub(crate) fn list(core: &Core) -> Result<Vec<SnapshotInfo>> {
             paths: Vec::new(),
             files: 0,
         };
-        match describe(store, &top, &mut Vec::new(), &mut info) {
+        match describe(store, &top, &mut Vec::new(), &mut Visited::default(), &mut info) {
             Ok(()) => snapshots.push(info),
             // It was deleted while it was looked at.
             Err(error) if error.kind() == ErrorKind::Stale => {}
@@ -180,15 +192,23 @@ pub(crate) fn list(core: &Core) -> Result<Vec<SnapshotInfo>> {
     Ok(snapshots)
 }
 
-fn describe(store: &Store, at: &Directory, way: &mut Vec<Vec<u8>>, info: &mut SnapshotInfo) -> Result<()> {
+fn describe(
+    store: &Store,
+    at: &Directory,
+    way: &mut Vec<Vec<u8>>,
+    visited: &mut Visited,
+    info: &mut SnapshotInfo,
+) -> Result<()> {
     check_depth(way.len())?;
+    // No name in a snapshot ever moves.
+    visited.enter(store, at, &joined(way), Lock::Held)?;
     if at.inode.birth(store)?.attribute == ATTRIBUTE_SCOPE {
         info.paths.push(joined(way));
     }
     for entry in directory::list(store, at, Lock::Free)? {
         way.push(entry.name.clone());
         if entry.kind == Kind::Directory {
-            describe(store, &Directory::of(store, &entry)?, way, info)?;
+            describe(store, &Directory::of(store, &entry)?, way, visited, info)?;
         } else {
             info.files += 1;
             if Table::get(store, entry.inode)?.birth(store)?.attribute == ATTRIBUTE_SCOPE {
@@ -211,7 +231,7 @@ pub(crate) fn delete(core: &Core, name: &str) -> Result<()> {
     })?;
     drop(namespace);
     match detached {
-        Some(top) => reclaim::reclaim_tree(&core.store, &top).map(|_| ()),
+        Some(top) => reclaim::reclaim_tree(&core.store, &top, Open::LivesOn).map(|_| ()),
         None => Ok(()),
     }
 }

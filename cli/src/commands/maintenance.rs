@@ -17,13 +17,21 @@ use crate::size;
 pub(crate) struct Check {
     /// The pool; other processes may use it meanwhile
     pool: PathBuf,
+    /// Do not read the contents of files: lost memory under them stays unnoticed
+    #[arg(long)]
+    no_data: bool,
     #[command(flatten)]
     format: Format,
 }
 
 impl Check {
     pub(crate) fn run(self, pools: &Pools) -> Result<Status> {
-        let report = pools.pool(&self.pool)?.check().with_context(|| self.pool.display().to_string())?;
+        let named = || self.pool.display().to_string();
+        let pool = pools.pool(&self.pool)?;
+        let mut report = pool.check().with_context(named)?;
+        if !self.no_data {
+            report.problems.extend(pool.scrub().with_context(named)?);
+        }
         self.format.print(&report_json(&report), || Ok(self.text(&report)?))?;
         Ok(if report.is_clean() { Status::Success } else { Status::Findings })
     }

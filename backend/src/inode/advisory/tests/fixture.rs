@@ -126,10 +126,11 @@ fn assemble(path: &Path) -> Arc<Core> {
     let region = map(path);
     let lock_file = LockFile::open(path).unwrap();
     lock_file.exclusive_wait(member::OPENING_BYTE).unwrap();
-    let (member, dead) = member::take_slot(&region, &lock_file).unwrap();
+    let member::Claim { member, dead, .. } = member::claim_slot(&region, &lock_file).unwrap();
+    member::occupy(&region, member).unwrap();
     lock_file.unlock(member::OPENING_BYTE).unwrap();
     let runtime = Arc::new(Runtime::new(region, lock_file, member, EPOCH));
-    let settings = Settings { inodes_max: 1 << 20, hash_seed: [1, 2] };
+    let settings = Settings { uuid: [7; 16], inodes_max: 1 << 20, hash_seed: [1, 2] };
     let core = Arc::new(Core::new(Store::new(runtime.clone(), settings), None));
     let weak: OnceLock<Weak<Core>> = OnceLock::from(Arc::downgrade(&core));
     runtime.set_recoverer(Box::new(move |slot| {

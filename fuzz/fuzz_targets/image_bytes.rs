@@ -1,0 +1,4 @@
+//! Fuzzes a pool with patched bytes.
+#![no_main]
+
+daxcow_fuzz::target!(ImageBytes);

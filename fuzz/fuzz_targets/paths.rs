@@ -1,0 +1,4 @@
+//! Fuzzes paths of pools and in pools.
+#![no_main]
+
+daxcow_fuzz::target!(Paths);
