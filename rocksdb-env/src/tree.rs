@@ -2,8 +2,7 @@
 
 use daxcow::{Error, ErrorKind, Place, Result};
 use rocksdb::{
-    DB, DBWithThreadMode, FlushOptions, MultiThreaded, OptimisticTransactionDB, Options, SingleThreaded,
-    TransactionDB,
+    DB, DBWithThreadMode, MultiThreaded, OptimisticTransactionDB, Options, SingleThreaded, TransactionDB,
 };
 use std::path::{Path, PathBuf};
 
@@ -34,8 +33,7 @@ macro_rules! databases {
                 if families.is_empty() {
                     return self.flush();
                 }
-                let families: Vec<_> = families.iter().collect();
-                self.flush_cfs_opt(&families, &FlushOptions::default())
+                families.iter().try_for_each(|family| self.flush_cf(family))
             }
         }
     )*};

@@ -6,8 +6,8 @@ use common::{Fixture, contents, options};
 use rocksdb::backup::{BackupEngine, BackupEngineOptions, RestoreOptions};
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
-    DB, Env, MultiThreaded, OptimisticTransactionDB, Options, SingleThreaded, TransactionDB,
-    TransactionDBOptions, WriteOptions,
+    DB, MultiThreaded, OptimisticTransactionDB, Options, SingleThreaded, TransactionDB, TransactionDBOptions,
+    WriteOptions,
 };
 use std::time::Duration;
 
@@ -32,10 +32,23 @@ fn what_was_put_is_there_after_reopening() {
     assert_eq!(contents(&database).len(), 3000);
     assert_eq!(database.get("2-999").expect("get").as_deref(), Some(&b"value 999"[..]));
     drop(database);
-    DB::repair(&options(), fixture.path("deep/below/db")).expect("repair");
-    assert_eq!(contents(&fixture.open("deep/below/db")).len(), 3000);
-    DB::destroy(&options(), fixture.path("deep/below/db")).expect("destroy");
-    assert!(!fixture.pool.exists("/deep/below/db").expect("exists"));
+    fixture.assert_sound();
+}
+
+#[test]
+fn a_database_is_repaired_and_destroyed() {
+    let fixture = Fixture::new();
+    fixture.open("db").put("key", "value").expect("put");
+    DB::destroy(&options(), fixture.path("db")).expect("destroy");
+    assert!(!fixture.pool.exists("/db").expect("exists"), "nothing is left");
+
+    let database = fixture.open("db");
+    database.put("key", "value").expect("put");
+    database.flush().expect("flush");
+    drop(database);
+    fixture.pool.remove_file("/db/CURRENT").expect("removed");
+    DB::repair(&options(), fixture.path("db")).expect("repair");
+    assert_eq!(contents(&fixture.open("db")), [("key".to_owned(), "value".to_owned())]);
     fixture.assert_sound();
 }
 
@@ -91,11 +104,8 @@ fn every_way_to_open_a_database_leads_into_the_pool() {
         rocksdb::DBWithThreadMode::<MultiThreaded>::open_cf(&options, in_pool(&fixture, "db"), families);
     let database = database.expect("opens");
     {
-        let secondary = fixture.path("secondary");
-        let path = in_pool(&fixture, "db");
-        fixture.pool.create_dir("/secondary").expect("a directory");
-        let secondary =
-            DB::open_cf_as_secondary(&options, path, secondary.as_path(), families).expect("opens");
+        let (path, own) = (in_pool(&fixture, "db"), in_pool(&fixture, "secondary"));
+        let secondary = DB::open_cf_as_secondary(&options, path, own, families).expect("opens");
         let late = database.cf_handle("two").expect("the family is there");
         database.put_cf(&late, "late", "value").expect("put");
         secondary.try_catch_up_with_primary().expect("catches up");
@@ -171,7 +181,8 @@ fn a_checkpoint_shares_the_tables_with_its_database() {
     database.put("after", "1").expect("put");
     let copy = fixture.open("checkpoint");
     assert_eq!(contents(&copy).len(), 16);
-    drop((copy, checkpoint, database));
+    drop((copy, checkpoint));
+    drop(database);
     fixture.assert_sound();
 }
 
@@ -180,9 +191,9 @@ fn backups_go_out_of_the_pool_and_into_it() {
     let fixture = Fixture::new();
     let outside = tempfile::tempdir().expect("a directory on the host");
     let env = daxcow_rocksdb::env().expect("an Env");
-    let back_up = |database: &DB, directory: &std::path::Path, env: &Env| {
+    let back_up = |database: &DB, directory: &std::path::Path| {
         let options = BackupEngineOptions::new(directory).expect("options");
-        let mut engine = BackupEngine::open(&options, env).expect("an engine");
+        let mut engine = BackupEngine::open(&options, &env).expect("an engine");
         engine.create_new_backup_flush(database, true).expect("a backup");
     };
     let restore = |directory: &std::path::Path, to: &std::path::Path| {
@@ -193,13 +204,12 @@ fn backups_go_out_of_the_pool_and_into_it() {
     let database = fixture.open("db");
     database.put("key", "value").expect("put");
 
-    back_up(&database, &fixture.path("backups"), &env);
+    back_up(&database, &fixture.path("backups"));
     restore(&fixture.path("backups"), &fixture.path("restored"));
     assert_eq!(contents(&fixture.open("restored")), contents(&database));
 
-    // With the default Env, as an existing program would.
     let host = outside.path().join("backups");
-    back_up(&database, &host, &Env::new().expect("the default Env"));
+    back_up(&database, &host);
     let to_host = outside.path().join("restored");
     restore(&host, &to_host);
     assert_eq!(contents(&DB::open(&Options::default(), &to_host).expect("opens")), contents(&database));
@@ -207,7 +217,7 @@ fn backups_go_out_of_the_pool_and_into_it() {
     assert_eq!(contents(&fixture.open("from host")), contents(&database));
 
     let on_host = DB::open(&options(), &to_host).expect("opens");
-    back_up(&on_host, &fixture.path("backups of host"), &env);
+    back_up(&on_host, &fixture.path("backups of host"));
     restore(&fixture.path("backups of host"), &fixture.path("host in pool"));
     assert_eq!(contents(&fixture.open("host in pool")), contents(&database));
     drop((on_host, database));

@@ -42,23 +42,29 @@ fn a_snapshot_under_load_has_all_that_was_acknowledged_and_a_clone_goes_on() {
     options.set_write_buffer_size(256 << 10);
     options.set_max_background_jobs(2);
     let database = open_families(&fixture, "db", &options);
-    let (done, acknowledged) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (done, acknowledged, allowed) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let families = FAMILIES.map(|name| database.cf_handle(name).expect("the family is there"));
             let mut number = 0;
             while !done.load(Ordering::Relaxed) {
+                if number == allowed.load(Ordering::Relaxed) {
+                    std::thread::yield_now();
+                    continue;
+                }
                 let mut batch = WriteBatch::default();
                 for family in families {
                     batch.put_cf(family, format!("{number:010}"), [b'v'; 200]);
                 }
-                database.write(&batch).expect("write");
+                database.write(batch).expect("write");
                 number += 1;
                 acknowledged.store(number, Ordering::Release);
             }
         });
         for round in 0..8_u64 {
-            while acknowledged.load(Ordering::Acquire) < (round + 1) * 500 {
+            // Always more than what is waited for, and never so much that the pool could fill.
+            allowed.store((round + 2) * 3000, Ordering::Relaxed);
+            while acknowledged.load(Ordering::Acquire) < round * 3000 + 500 {
                 std::thread::yield_now();
             }
             let before = acknowledged.load(Ordering::Acquire);
