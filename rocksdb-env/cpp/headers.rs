@@ -34,12 +34,6 @@ pub(crate) fn check(include: &Path) {
     assert!(has_headers(include), "{MISSING} (looked in {})", include.display());
 }
 
-/// Whether RocksDB's C API has a function of this name.
-pub(crate) fn declares(include: &Path, function: &str) -> bool {
-    let text = std::fs::read_to_string(include.join("rocksdb/c.h")).unwrap_or_default();
-    text.contains(function)
-}
-
 fn has_headers(include: &Path) -> bool {
     include.join("rocksdb/file_system.h").exists()
 }
