@@ -14,6 +14,7 @@
 //! | [`sequences`] [`aftermath`] | operations to be interrupted, and judging what is left |
 //! | [`deaths`] | death at a chosen step |
 //! | `images` | crash images (feature `sim`) |
+//! | [`tree`] | all that is known of a directory, for comparing it with another |
 //! | [`source`] | the text of the project itself |
 //!
 //! The tests themselves are in `tests/tests/`. Each random test prints its seed and the command that replays it.
@@ -38,5 +39,6 @@ pub mod session;
 pub mod source;
 pub mod storm;
 pub mod system;
+pub mod tree;
 pub mod views;
 pub mod worker;
