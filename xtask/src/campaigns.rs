@@ -45,15 +45,13 @@ pub(crate) fn code(failures: u64) -> ExitCode {
     if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// The crash test of the test crate, with time and seed; it prints the summary line.
-pub(crate) fn crash(minutes: u64, seed: u64) -> anyhow::Result<ExitCode> {
+/// The campaign of crash images, which needs the simulator built in; it prints the summary line.
+pub(crate) fn crash(minutes: u64, seed: u64, jobs: u64, from: u64) -> anyhow::Result<ExitCode> {
+    let numbers = [("--minutes", minutes), ("--seed", seed), ("--jobs", jobs), ("--from", from)];
     let status = Command::new("cargo")
-        .args(["test", "-p", "daxcow-tests", "--features", "sim", "--test", "recovery", "--", "--nocapture"])
-        .arg("random_sequences")
-        .env("DAXCOW_EFFORT", "3")
-        .env("DAXCOW_CRASH_SECONDS", (60 * minutes).to_string())
-        .env("DAXCOW_SEED", seed.to_string())
+        .args(["run", "--quiet", "-p", "daxcow-tests", "--features", "sim", "--bin", "crash", "--"])
+        .args(numbers.iter().flat_map(|(name, number)| [(*name).to_owned(), number.to_string()]))
         .status()
-        .context("cargo test")?;
+        .context("cargo run")?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

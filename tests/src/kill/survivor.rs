@@ -17,7 +17,7 @@ const VICTIMS: [&str; 2] = ["/own", "/shared"];
 const LOCK: u8 = 6;
 
 /// One survivor.
-struct Survivor {
+pub struct Survivor {
     shared: Shared,
     index: usize,
     pool: Pool,
