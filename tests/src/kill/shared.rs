@@ -36,12 +36,13 @@ impl Shared {
         Shared(shared_words(HISTOGRAM + BUCKETS))
     }
 
-    /// Begins a new death: all but the histogram is zero again.
+    /// Begins a new death: all but the histogram and the longest wait is zero again.
     pub fn reset(self) {
-        self.0[..HISTOGRAM]
-            .iter()
-            .filter(|word| !std::ptr::eq(*word, &raw const self.0[LONGEST]))
-            .for_each(|word| word.store(0, Ordering::SeqCst));
+        for (index, word) in self.0[..HISTOGRAM].iter().enumerate() {
+            if index != LONGEST {
+                word.store(0, Ordering::SeqCst);
+            }
+        }
     }
 
     fn get(self, index: usize) -> u64 {

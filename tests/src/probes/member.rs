@@ -88,7 +88,7 @@ fn members(pool: &Pool) {
     say(&format!("{} {}", own.slot, all.join(" ")));
 }
 
-/// What a program sees that is started while the pool is open, with a view and shared memory of it in use.
+/// What a program sees that is started while the pool is open.
 fn files(path: &Path) {
     let name = path.file_name().expect("a pool has a name").to_string_lossy().into_owned();
     let listed = std::process::Command::new("ls").args(["-l", "/proc/self/fd"]).output().expect("ls runs");
