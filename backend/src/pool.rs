@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
@@ -14,6 +15,7 @@ use crate::inode::Core;
 use crate::mount::check::{CheckReport, Problem};
 use crate::mount::info::PoolInfo;
 use crate::mount::open::Opening;
+use crate::mount::repair::RepairReport;
 use crate::mount::usage::SpaceUsage;
 use crate::mount::{self, CreateOptions, OpenOptions};
 use crate::namespace::resolve::KnownName;
@@ -26,7 +28,9 @@ use crate::pmem::medium::Durability;
 use crate::relocate::dedupe::{self, DedupeOptions, DedupeProgress, DedupeReport};
 use crate::snapshot::diff::DiffEntry;
 use crate::snapshot::keep::SnapshotInfo;
+use crate::snapshot::receive::{self, PartialReceive, ReceiveOptions, ReceiveReport};
 use crate::snapshot::rollback::RollbackOptions;
+use crate::snapshot::send::{self, SendOptions, SendReport};
 use crate::snapshot::{diff, keep, rollback};
 use crate::stat::{DirEntry, Metadata};
 
@@ -214,6 +218,17 @@ impl Pool {
         mount::sync::sync(self.core())
     }
 
+    /// Puts right what contradicts the format in the pool at `path`, as far as that needs no guessing; nobody may have it open. Counts
+    /// are made right, names that lead nowhere are taken away, what has no name gets one in `/lost+found`, a file that shares a
+    /// block with a directory gets a copy of its own, and ranges of files behind damaged words are given up as lost: they read as
+    /// [`Corrupt`](ErrorKind::Corrupt), and what can be read of the file stays. It can be killed at any moment and run again.
+    ///
+    /// # Errors
+    /// `Busy` where somebody has the pool open; those of [`Pool::open`]. What cannot be put right is in the report.
+    pub fn repair(path: impl AsRef<Path>, options: &OpenOptions) -> Result<RepairReport> {
+        mount::repair::repair(path.as_ref(), options)
+    }
+
     /// Looks for contradictions in the whole pool while nothing changes in it, and repairs nothing.
     ///
     /// # Errors
@@ -246,7 +261,17 @@ impl Pool {
                 opened => return opened,
             }
         }
-        Err(Error::new(ErrorKind::Busy, "the file is replaced again and again").at(path))
+        // Nothing moves while the namespace is locked: a name that is stale then leads nowhere.
+        let namespace = self.core().namespace()?;
+        let found = namespace.resolve(path)?;
+        match found.inode.expect(&self.core().store, found.kind, found.generation) {
+            Err(error) if error.kind() == ErrorKind::Stale => {
+                let expected = format!("{:?} of generation {}", found.kind, found.generation);
+                Err(Error::corrupt("directory entry", path.display(), expected, "another inode"))
+            }
+            Err(error) => Err(error.at(path)),
+            Ok(_) => Err(Error::new(ErrorKind::Busy, "the file is replaced again and again").at(path)),
+        }
     }
 
     fn try_open_file(&self, path: &Path, options: &FileOptions) -> Result<File> {
@@ -472,6 +497,46 @@ impl Pool {
             paths => walk::files_below(store, paths)?,
         };
         dedupe::dedupe(store, &files, options, progress)
+    }
+
+    /// Writes snapshot `name` to `to` as a stream that [`Pool::receive`] reads, in this pool or another, of any size: all of
+    /// it, or what is new since another snapshot. Names, holes, reserved blocks, hard links, times, and blocks that files of
+    /// the snapshot share all come along. The time follows what is sent, apart from a look at every name.
+    ///
+    /// # Errors
+    /// `NotFound`; `Io` where `to` cannot be written; `InvalidInput` for a token of another stream; `Stale` where the
+    /// snapshot is deleted meanwhile; `WrongBase` where the parent of a resumed stream has been; `Corrupt`, `MediaError`.
+    pub fn send(&self, name: &str, options: SendOptions<'_>, to: &mut dyn Write) -> Result<SendReport> {
+        send::send(self.core(), name, options, to)
+    }
+
+    /// Reads the stream of a snapshot from `from`. The snapshot appears in one transaction at the end, complete and
+    /// verified; until then, and if the stream breaks off, nothing of it can be seen.
+    ///
+    /// # Errors
+    /// `BadStream` for what is damaged, cut short or no stream; `UnsupportedVersion`; `WrongBase` where the pool has not the
+    /// snapshot that the stream builds upon, or not what it goes on from; `AlreadyExists` for the name; `Busy` while another
+    /// process receives the same snapshot; `NoSpace`, `NoInodes`; `Io` where `from` cannot be read.
+    pub fn receive(&self, from: &mut dyn Read, options: ReceiveOptions<'_>) -> Result<ReceiveReport> {
+        self.writable()?;
+        receive::receive(self.core(), options, from)
+    }
+
+    /// Snapshots of which a part has been received and kept, each with the token that lets a sender go on.
+    ///
+    /// # Errors
+    /// `Corrupt`, `MediaError`.
+    pub fn partial_receives(&self) -> Result<Vec<PartialReceive>> {
+        receive::partial(self.core())
+    }
+
+    /// Removes what has been received of the snapshot with this identity, see [`PartialReceive`].
+    ///
+    /// # Errors
+    /// `NotFound`; `Busy` while it is being received.
+    pub fn abort_receive(&self, identity: &str) -> Result<()> {
+        self.writable()?;
+        receive::abort(self.core(), identity)
     }
 
     /// What differs from the tree or file `from` to `to`. Blocks that both share are not read.

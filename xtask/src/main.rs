@@ -1,6 +1,7 @@
-//! One-word commands of the project: `cargo xtask loc`, `format-hash`, `model`, `storm` and `crash`.
+//! One-word commands of the project: `cargo xtask loc`, `format-hash`, `model`, `storm`, `crash` and `fuzz`.
 
 mod campaigns;
+mod fuzz;
 mod sources;
 
 use std::process::ExitCode;
@@ -27,6 +28,8 @@ enum Command {
     Storm(Campaign),
     /// Crash at every fence of operation sequences and recover.
     Crash(Campaign),
+    /// Drive pools with fuzzed bytes, fields, paths and operations.
+    Fuzz(Campaign),
     /// Make the pools in fuzz/bases anew, after the format has changed.
     FuzzBases,
     /// One process of a storm.
@@ -55,6 +58,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Model(campaign) => return campaigns::model(campaign.minutes, campaign.seed),
         Command::Storm(campaign) => return campaigns::storm(campaign.minutes, campaign.seed),
         Command::Crash(campaign) => return campaigns::crash(campaign.minutes, campaign.seed),
+        Command::Fuzz(campaign) => return fuzz::fuzz(campaign.minutes, campaign.seed),
         Command::FuzzBases => {
             daxcow_tests::fuzz::bases::write_to_tree().map_err(|error| anyhow::anyhow!("{error}"))?;
         }

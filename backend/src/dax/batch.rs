@@ -58,10 +58,24 @@ pub(crate) fn check_no_batch(store: &Store, inode: &Inode) -> Result<()> {
     Err(Error::new(ErrorKind::Busy, format!("{who} has a batch open on {}", inode.number)))
 }
 
+/// Fails with Busy where a live member stores to the file through a mapping: the batch would not see that.
+fn check_not_mapped(store: &Store, inode: &Inode) -> Result<()> {
+    if !store.runtime.is_mapped(inode.place)? {
+        return Ok(());
+    }
+    let mappers = store.runtime.mappers(inode.place)?;
+    if mappers.is_empty() {
+        return Ok(());
+    }
+    let who: Vec<String> = mappers.into_iter().map(|member| store.runtime.describe(member)).collect();
+    Err(Error::new(ErrorKind::Busy, format!("{} map {} to be stored to", who.join(", "), inode.number)))
+}
+
 impl Side {
     /// Opens a batch. The file's lock is held.
     pub(crate) fn open(store: &Store, inode: &Inode) -> Result<Side> {
         check_no_batch(store, inode)?;
+        check_not_mapped(store, inode)?;
         let len = inode.size(store)?;
         let ledger = store.space.open_ledger()?;
         store.runtime.region.store_u32(inode.field(at::BATCH), store.runtime.member.word())?;

@@ -41,6 +41,14 @@ pub(crate) struct Stat {
     pub(crate) read_only: bool,
 }
 
+/// Whether a name of `directory` is one that callers do not see: what has been received of a snapshot so far.
+pub(crate) fn is_hidden(directory: &Inode, name: &[u8]) -> bool {
+    directory.number == SNAPSHOT_DIRECTORY && name.starts_with(HIDDEN_PREFIX)
+}
+
+/// How the hidden names in `/.snapshots` begin.
+pub(crate) const HIDDEN_PREFIX: &[u8] = b".receiving-";
+
 /// Where a walk from the root came to.
 enum Walked {
     To(Located),
@@ -84,6 +92,9 @@ fn walk(
             return Ok(Walked::ThroughFile);
         }
         let directory = Directory { inode: at.inode, generation: at.generation };
+        if lock == Lock::Free && is_hidden(&at.inode, name) {
+            return Ok(Walked::Missing);
+        }
         match directory::lookup(store, &directory, name, lock) {
             Ok(Some(entry)) => at = Located::of(store, &entry, at.read_only)?,
             Ok(None) => return Ok(Walked::Missing),
@@ -186,9 +197,10 @@ pub(crate) fn exists_known(store: &Store, path: &Path, known: &mut KnownName) ->
 /// # Errors
 /// Those of [`resolve`].
 pub(crate) fn read_dir(store: &Store, path: &Path) -> Result<Vec<Dirent>> {
-    let listed =
-        resolve(store, path)?.directory().and_then(|found| directory::list(store, &found, Lock::Free));
+    let found = resolve(store, path)?;
+    let listed = found.directory().and_then(|found| directory::list(store, &found, Lock::Free));
     let mut entries = listed.map_err(|error| not_found_if_stale(error).at(path))?;
+    entries.retain(|entry| !is_hidden(&found.inode, &entry.name));
     entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     Ok(entries)
 }
