@@ -10,18 +10,22 @@ use std::sync::Weak;
 use parking_lot::Mutex;
 
 use crate::dax::batch::{Side, check_no_batch};
+pub use crate::dax::dedupe::Dedupe;
 pub use crate::dax::range::{Extent, ExtentKind};
-use crate::dax::view::{Pinned, View};
+use crate::dax::view::{Pinned, View, Views};
 use crate::dax::write::{SizeChange, Source};
 use crate::dax::{self, range};
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::inode::Kind;
 use crate::inode::advisory::{self, HandleId, LockMode, LockState, SharedMemory};
 use crate::inode::open::OpenInode;
 use crate::inode::{Core, Inode};
-use crate::namespace::resolve;
+use crate::namespace::resolve::{self, Located};
 use crate::pmem::medium::Granularity;
 use crate::pool::Pool;
+use crate::relocate::defrag::{self, DefragReport};
 use crate::stat::Metadata;
+use crate::units::BLOCK_SIZE;
 
 /// How a file is opened, as with [`std::fs::OpenOptions`].
 #[derive(Clone, Copy, Debug, Default)]
@@ -107,7 +111,7 @@ impl File {
         self.pool.core()
     }
 
-    fn target(&self) -> &Inode {
+    pub(crate) fn target(&self) -> &Inode {
         &self.open.inode
     }
 
@@ -331,6 +335,21 @@ impl File {
         Ok(self.target().links(store)? == 0 || self.target().is_replaced(store)?)
     }
 
+    /// The file as something that a name of `pool` may lead to.
+    pub(crate) fn located_in(&self, pool: &Pool) -> Result<Located> {
+        if !Arc::ptr_eq(self.core(), pool.core()) {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "a file of another pool cannot have a name in this one",
+            ));
+        }
+        if self.target().is_replaced(&self.core().store)? {
+            return Err(Error::new(ErrorKind::Stale, "a rollback has put another file in its place"));
+        }
+        let OpenInode { inode, generation, snapshot, .. } = &*self.open;
+        Ok(Located { inode: *inode, generation: *generation, kind: Kind::File, read_only: *snapshot })
+    }
+
     /// Makes `[dst_offset, dst_offset + len)` of this file share the blocks of `[src_offset, src_offset + len)` of `src`,
     /// as FICLONERANGE does: offsets are multiples of 4096 bytes, and so is `len` unless it ends at the end of `src` and at
     /// or past the end of this file.
@@ -343,6 +362,34 @@ impl File {
         self.with_other(src, |target, source| {
             dax::share::clone_range(&self.core().store, source, src_offset, target, dst_offset, len)
         })
+    }
+
+    /// If `[dst_offset, dst_offset + len)` of this file holds the same bytes as `[src_offset, src_offset + len)` of `src`,
+    /// makes it share their blocks, as FIDEDUPERANGE does: compared and changed under the locks of both files, in one
+    /// durable transaction. Offsets are multiples of 4096 bytes, and so is `len` unless both ranges end their files. At most
+    /// 1 GiB is compared; the answer says how much. Holes stay holes, and stored zeros become a hole where `src` has one.
+    ///
+    /// # Errors
+    /// `InvalidInput` for offsets that are not aligned, a range beyond the end of its file, or ranges of one file that
+    /// overlap; otherwise as [`File::write_at`].
+    pub fn dedupe_range(&self, src: &File, src_offset: u64, dst_offset: u64, len: u64) -> Result<Dedupe> {
+        src.readable()?;
+        self.with_other(src, |target, source| {
+            dax::dedupe::dedupe_range(&self.core().store, source, src_offset, target, dst_offset, len)
+        })
+    }
+
+    /// Moves the blocks of `[offset, offset + len)` so that they lie next to each other, in aligned 2 MiB chunks where whole
+    /// ones are mapped. Snapshots and clones that share them go on sharing them: they move for all owners together. Contents
+    /// do not change, so a file of a snapshot can be defragmented too, and programs may read and write meanwhile.
+    ///
+    /// # Errors
+    /// `Busy` where operations in flight do not end, `ReadOnly` where the pool is; `MediaError`, `Corrupt`. What finds no
+    /// room is left as it is, and in the report.
+    pub fn defragment(&self, offset: u64, len: u64) -> Result<DefragReport> {
+        self.pool.writable()?;
+        let end = offset.saturating_add(len).min(1 << 48).div_ceil(BLOCK_SIZE);
+        defrag::defragment(&self.core().store, self.target(), offset / BLOCK_SIZE..end)
     }
 
     /// Makes the contents and the size of this file those of `with`, sharing all blocks, in one durable transaction. It
@@ -361,7 +408,7 @@ impl File {
     }
 
     /// Runs `change` with both files locked, in the order of their numbers.
-    fn with_other(&self, other: &File, change: impl FnOnce(&Inode, &Inode) -> Result<()>) -> Result<()> {
+    fn with_other<T>(&self, other: &File, change: impl FnOnce(&Inode, &Inode) -> Result<T>) -> Result<T> {
         self.writable()?;
         if !Arc::ptr_eq(self.core(), other.core()) {
             return Err(Error::new(ErrorKind::InvalidInput, "files of two pools cannot share blocks"));
@@ -404,17 +451,29 @@ impl File {
     /// # Errors
     /// `NoSpace` if the pin cannot be noted; `TooManyLinks`, `MediaError`, `Corrupt`.
     pub fn view(&self, offset: u64, len: usize) -> Result<Option<View>> {
+        View::of(&self.pinned()?, offset, len as u64)
+    }
+
+    /// All of the file, readable in place as it is now, whatever is written, truncated or removed meanwhile.
+    ///
+    /// # Errors
+    /// As [`File::view`].
+    pub fn views(&self) -> Result<Views> {
+        Views::of(&self.pinned()?)
+    }
+
+    /// The present state, pinned; one pin for all views of it.
+    fn pinned(&self) -> Result<Arc<Pinned>> {
         self.readable()?;
         let mut cached = self.pinned.lock();
-        let pinned = match cached.upgrade() {
-            Some(pinned) if pinned.is_current(self.target())? => pinned,
+        match cached.upgrade() {
+            Some(pinned) if pinned.is_current(self.target())? => Ok(pinned),
             _ => {
                 let pinned = Arc::new(Pinned::new(self.core(), self.target())?);
                 *cached = Arc::downgrade(&pinned);
-                pinned
+                Ok(pinned)
             }
-        };
-        View::of(&pinned, offset, len as u64)
+        }
     }
 
     /// Takes one of the file's 16 numbered advisory locks, shared by all handles of all processes. Never waits: `false`

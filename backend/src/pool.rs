@@ -10,7 +10,7 @@ use crate::dax::batch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::file::{Batch, File, FileOptions};
 use crate::inode::Core;
-use crate::mount::check::CheckReport;
+use crate::mount::check::{CheckReport, Problem};
 use crate::mount::info::PoolInfo;
 use crate::mount::open::Opening;
 use crate::mount::repair::RepairReport;
@@ -18,10 +18,11 @@ use crate::mount::usage::SpaceUsage;
 use crate::mount::{self, CreateOptions, OpenOptions};
 use crate::namespace::tree::Authority;
 use crate::namespace::tree::Namespace;
-use crate::namespace::{format_namespace, resolve};
+use crate::namespace::{format_namespace, resolve, walk};
 use crate::os::file::identity;
 use crate::pmem::Access;
 use crate::pmem::medium::Durability;
+use crate::relocate::dedupe::{self, DedupeOptions, DedupeProgress, DedupeReport};
 use crate::snapshot::diff::DiffEntry;
 use crate::snapshot::keep::SnapshotInfo;
 use crate::snapshot::rollback::RollbackOptions;
@@ -37,6 +38,17 @@ pub struct Pool {
     inner: Arc<Inner>,
 }
 
+/// A pool that may have been closed by everybody who held it.
+pub(crate) struct WeakPool(Weak<Inner>);
+
+impl WeakPool {
+    /// The pool, if somebody still holds it and this process opened it.
+    pub(crate) fn upgrade(&self) -> Option<Pool> {
+        let inner = self.0.upgrade()?;
+        inner.core.store.runtime.region.check_fork().is_ok().then_some(Pool { inner })
+    }
+}
+
 struct Inner {
     /// Taken by the close; there until then.
     core: Arc<Core>,
@@ -47,7 +59,7 @@ struct Inner {
 /// Pools opened by [`Pool::open_shared`], by device and inode of the host file.
 static SHARED: Mutex<Option<SharedPools>> = Mutex::new(None);
 
-type SharedPools = HashMap<(u64, u64), Weak<Inner>>;
+type SharedPools = HashMap<(u64, u64), WeakPool>;
 
 impl Pool {
     /// Creates a pool and opens it.
@@ -85,13 +97,11 @@ impl Pool {
         let mut shared = SHARED.lock();
         let shared = shared.get_or_insert_default();
         let key = (node.device, node.inode);
-        if let Some(inner) = shared.get(&key).and_then(Weak::upgrade)
-            && inner.core.store.runtime.region.check_fork().is_ok()
-        {
-            return Ok(Pool { inner });
+        if let Some(pool) = shared.get(&key).and_then(WeakPool::upgrade) {
+            return Ok(pool);
         }
         let pool = Pool::open(path, options)?;
-        shared.insert(key, Arc::downgrade(&pool.inner));
+        shared.insert(key, pool.downgrade());
         Ok(pool)
     }
 
@@ -109,6 +119,15 @@ impl Pool {
 
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.inner.core
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakPool {
+        WeakPool(Arc::downgrade(&self.inner))
+    }
+
+    /// Whether both are handles of one opening of one pool.
+    pub(crate) fn is_same(&self, other: &Pool) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
     }
 
     /// Fails where the pool may only be read.
@@ -211,6 +230,15 @@ impl Pool {
     /// `Busy` where operations in flight do not end, `MediaError`. What is found is in the report.
     pub fn check(&self) -> Result<CheckReport> {
         mount::check::check(self.core())
+    }
+
+    /// Reads every byte of every file and map once: memory that is lost, by every path (of files, directories and
+    /// snapshots) that leads to it and the range that is gone. Others may work meanwhile.
+    ///
+    /// # Errors
+    /// `MediaError` where the root directory is lost. What else is lost is no error, but among the problems.
+    pub fn scrub(&self) -> Result<Vec<Problem>> {
+        mount::scrub::scrub(&self.core().store)
     }
 
     /// Opens or creates the file at `path`.
@@ -344,6 +372,21 @@ impl Pool {
         self.marked(new, |namespace| namespace.hard_link(existing, new))
     }
 
+    /// Gives files of this pool names, all of them in one transaction: further ones, or the first one of a file that was
+    /// made by [`Pool::open_unnamed`] or whose last name was removed.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, `NotFound` for a missing directory, `NotADirectory`, `TooManyLinks`, `ReadOnly`, `NoSpace`,
+    /// `InvalidInput` for a file of another pool and for too many names: then no name was given.
+    pub fn link<P: AsRef<Path>>(&self, files: &[(&File, P)]) -> Result<()> {
+        let mut links = Vec::with_capacity(files.len());
+        for (file, path) in files {
+            links.push((file.located_in(self)?, path.as_ref()));
+        }
+        let first = links.first().map_or(Path::new("/"), |(_, path)| *path);
+        self.marked(first, |namespace| namespace.link(links))
+    }
+
     /// What is known about what `path` names.
     ///
     /// # Errors
@@ -415,6 +458,28 @@ impl Pool {
     pub fn rollback(&self, name: &str, options: RollbackOptions) -> Result<()> {
         self.writable()?;
         rollback::rollback(self.core(), name, options)
+    }
+
+    /// Finds equal blocks in the files at and below `paths`, or in the whole pool with its snapshots where there are none,
+    /// and makes each kind of them one block. Whoever else shares a block (snapshots, clones) shares the other one from then
+    /// on, so that it comes free. Equal hashes are compared byte by byte while nobody can write. Programs may read and write
+    /// meanwhile; memory is bounded by the options. `progress` is told how far it is.
+    ///
+    /// # Errors
+    /// `NotFound`, `Busy` where operations in flight do not end, `MediaError`, `Corrupt`. What has been shared stays so.
+    pub fn dedupe<P: AsRef<Path>>(
+        &self,
+        paths: &[P],
+        options: DedupeOptions,
+        progress: &mut dyn FnMut(DedupeProgress),
+    ) -> Result<DedupeReport> {
+        self.writable()?;
+        let store = &self.core().store;
+        let files = match paths {
+            [] => walk::files_below(store, &["/"])?,
+            paths => walk::files_below(store, paths)?,
+        };
+        dedupe::dedupe(store, &files, options, progress)
     }
 
     /// What differs from the tree or file `from` to `to`. Blocks that both share are not read.

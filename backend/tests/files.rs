@@ -210,3 +210,37 @@ fn a_rollback_that_is_refused_changes_no_name() {
     assert!(pool.exists("way/to/a").unwrap());
     assert!(pool.check().unwrap().is_clean());
 }
+
+#[test]
+fn files_without_names_get_them_all_at_once_or_not_at_all() {
+    let (_dir, pool) = pool();
+    pool.create_dir("d").unwrap();
+    let files: Vec<File> = (0..20).map(|_| pool.open_unnamed().unwrap()).collect();
+    files.iter().for_each(|file| file.write_at(&[7; 5000], 0).unwrap());
+    let name = |number: usize| {
+        format!("{}{}", if number.is_multiple_of(2) { "d/" } else { "" }, "n".repeat(1 + 12 * number))
+    };
+    let named: Vec<_> = files.iter().enumerate().map(|(number, file)| (file, name(number))).collect();
+    pool.open_file(name(19), &rw()).unwrap();
+    assert_eq!(pool.link(&named).unwrap_err().kind(), ErrorKind::AlreadyExists);
+    let twice = [(&files[0], "twice"), (&files[1], "twice")];
+    assert_eq!(pool.link(&twice).unwrap_err().kind(), ErrorKind::AlreadyExists);
+    assert!((0..19).all(|number| !pool.exists(name(number)).unwrap()) && !pool.exists("twice").unwrap());
+    pool.remove_file(name(19)).unwrap();
+    pool.link(&named).unwrap();
+    pool.link(&[(&files[0], "d/one more"), (&files[0], "another")]).unwrap();
+    assert_eq!(pool.metadata("another").unwrap().links, 3);
+    drop(named);
+    drop(files);
+    for number in 0..20 {
+        assert_eq!(all(&pool.open_file(name(number), &rw()).unwrap()), [7; 5000]);
+    }
+    let (_other_dir, other) = self::pool();
+    let foreign = other.open_unnamed().unwrap();
+    assert_eq!(pool.link(&[(&foreign, "foreign")]).unwrap_err().kind(), ErrorKind::InvalidInput);
+    pool.create_snapshot("s", &["another"]).unwrap();
+    let kept = pool.open_file(".snapshots/s/another", &FileOptions::new().read(true)).unwrap();
+    assert_eq!(pool.link(&[(&kept, "kept")]).unwrap_err().kind(), ErrorKind::ReadOnly);
+    let report = pool.check().unwrap();
+    assert!(report.is_clean() && report.leaked_blocks == 0, "{report:?}");
+}

@@ -2,7 +2,9 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{completions, create, entries, info, list, maintenance, print, snapshot};
+use crate::commands::{
+    completions, create, dedupe, defrag, entries, info, list, maintenance, print, snapshot,
+};
 use crate::copy;
 
 const AFTER_HELP: &str = "\
@@ -41,6 +43,8 @@ pub(crate) enum Command {
     Mkdir(entries::Mkdir),
     Clone(entries::Clone),
     Snapshot(snapshot::Snapshot),
+    Dedupe(dedupe::Dedupe),
+    Defrag(defrag::Defrag),
     Check(maintenance::Check),
     Grow(maintenance::Grow),
     Trim(maintenance::Trim),

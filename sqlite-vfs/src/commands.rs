@@ -3,8 +3,9 @@
 
 use crate::ffi::connection::Connection;
 use crate::main_db::{Content, MainDb};
-use crate::pools::{self, OpenPool};
-use crate::private_clone::{PRIVATE_PREFIX, private_path};
+use crate::open::sibling;
+use crate::pools::{self, OpenPool, PoolRef};
+use crate::private_clone::{PRIVATE_PREFIX, clone_file, private_path};
 use crate::rollback::rollback;
 use daxcow::{ErrorKind, SnapshotInfo};
 use std::ffi::CStr;
@@ -134,29 +135,27 @@ fn is_private(snapshot: &SnapshotInfo) -> bool {
     snapshot.name.starts_with(PRIVATE_PREFIX)
 }
 
-/// Clones `files`, which lie below `inside`, from the database `from` to `target`: the database last, so that nobody opens
-/// it without its WAL.
+/// Clones `files`, which lie below `inside` and do not change, from the database `from` to `target`: all names come at once,
+/// as the database without its WAL is not all of it.
 fn clone_files(
-    pool: &OpenPool,
+    pool: &PoolRef,
     files: &[PathBuf],
     inside: &Path,
     from: &Path,
     target: &Path,
 ) -> Result<(), String> {
     let from = from.as_os_str().as_encoded_bytes();
-    let mut pairs = Vec::new();
+    let mut clones = Vec::new();
     for file in files {
         let file = file.strip_prefix("/").unwrap_or(file);
         let Some(suffix) = file.as_os_str().as_encoded_bytes().strip_prefix(from) else { continue };
-        let mut to = target.as_os_str().to_owned();
-        to.push(std::str::from_utf8(suffix).unwrap_or_default());
-        pairs.push((inside.join(file), PathBuf::from(to)));
+        let original = inside.join(file);
+        let clone = clone_file(pool, &original).map_err(message)?;
+        let clone = clone.ok_or_else(|| format!("{} has been removed", original.display()))?;
+        clones.push((clone, sibling(target, std::str::from_utf8(suffix).unwrap_or_default())));
     }
-    pairs.sort_by_key(|(_, to)| std::cmp::Reverse(to.as_os_str().len()));
-    for (at, to) in pairs {
-        pool.pool.clone_tree(&at, &to).map_err(message)?;
-    }
-    Ok(())
+    let names: Vec<_> = clones.iter().map(|(clone, name)| (clone, name)).collect();
+    pool.pool.link(&names).map_err(message)
 }
 
 fn clone_target(main: &MainDb, to: &str) -> Result<PathBuf, String> {

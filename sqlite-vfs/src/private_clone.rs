@@ -148,7 +148,7 @@ impl Drop for PrivateClone {
 }
 
 /// A file without a name that shares all blocks with `original`; `None` if that does not exist.
-fn clone_file(pool: &PoolRef, original: &Path) -> daxcow::Result<Option<File>> {
+pub(crate) fn clone_file(pool: &PoolRef, original: &Path) -> daxcow::Result<Option<File>> {
     let source = match pool.pool.open_file(original, &FileOptions::new().read(true)) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         result => result?,

@@ -177,6 +177,23 @@ impl Content {
         self.len = self.len.max(end);
     }
 
+    /// Shares blocks with `source` if the bytes are the same, and says whether they are. Offsets are whole blocks. Where this
+    /// stores zeros and the source does not, or perhaps not, a hole may be left.
+    pub fn dedupe(&mut self, source: &Content, source_offset: u64, offset: u64, len: u64) -> bool {
+        let bytes = index(len);
+        if self.read(offset, bytes) != source.read(source_offset, bytes) {
+            return false;
+        }
+        for block in offset / BLOCK_SIZE..(offset + len).div_ceil(BLOCK_SIZE) {
+            let theirs = source_offset / BLOCK_SIZE + (block - offset / BLOCK_SIZE);
+            if self.blocks.contains_key(&block) && !source.blocks.contains_key(&theirs) {
+                self.blocks.remove(&block);
+                self.vague.insert(block);
+            }
+        }
+        true
+    }
+
     fn drop_blocks(&mut self, first: u64, stop: u64) {
         let gone: Vec<u64> = self.blocks.range(first..stop).map(|(&block, _)| block).collect();
         gone.iter().for_each(|block| drop(self.blocks.remove(block)));

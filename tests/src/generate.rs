@@ -87,9 +87,14 @@ impl Generator {
         self.rng.index(SLOTS)
     }
 
-    /// A seed for bytes, now and then that of zeros.
+    /// A seed for bytes, now and then that of zeros or of something that is there already.
     fn fill(&mut self) -> u64 {
-        if self.rng.one_in(16) { 0 } else { self.rng.word() }
+        match self.rng.below(16) {
+            0 => 0,
+            // Few enough that equal blocks come about.
+            1..5 => 1 + self.rng.below(3),
+            _ => self.rng.word(),
+        }
     }
 
     /// An offset near something: a block's edge, the end of the file, or anywhere.
@@ -132,7 +137,7 @@ impl Generator {
     fn file_op(&mut self, model: &Model) -> Op {
         let slot = self.slot();
         let span = self.span(model, slot);
-        match self.rng.weighted(&[26, 8, 20, 8, 6, 5, 6, 4, 4, 3, 4, 2, 9, 3, 5, 5, 12, 4]) {
+        match self.rng.weighted(&[26, 8, 20, 8, 6, 5, 6, 4, 4, 3, 4, 2, 9, 3, 5, 5, 12, 4, 5, 4]) {
             0 => Op::Write { slot, span, seed: self.fill() },
             1 => Op::Append { slot, len: span.len, seed: self.fill() },
             2 => Op::Read { slot, span },
@@ -157,7 +162,9 @@ impl Generator {
             }
             15 => self.lock(slot),
             16 => self.open(model, slot),
-            _ => Op::Close { slot },
+            17 => Op::Close { slot },
+            18 => self.dedupe_range(model, slot),
+            _ => Op::Defragment { slot, span: Span { len: span.len.saturating_mul(16), ..span } },
         }
     }
 
@@ -191,6 +198,20 @@ impl Generator {
         let len = if to_the_end { left } else { aligned(self.rng.below(left + 1)) };
         let offset = aligned(self.offset(model, target));
         Op::CloneRange { target, source, source_offset, span: Span { offset, len } }
+    }
+
+    /// As [`Generator::clone_range`], of ranges that both files have.
+    fn dedupe_range(&mut self, model: &Model, target: Slot) -> Op {
+        let len_of = |slot| model.content(slot).map_or(0, |content| content.len());
+        match self.clone_range(model, target) {
+            Op::CloneRange { target, source, source_offset, span } => {
+                let left = len_of(target).saturating_sub(span.offset);
+                let few = if self.rng.one_in(2) { BLOCK_SIZE } else { span.len };
+                let len = if self.rng.one_in(8) { span.len } else { few.min(left).min(span.len) };
+                Op::DedupeRange { target, source, source_offset, span: Span { len, ..span } }
+            }
+            other => other,
+        }
     }
 
     fn open(&mut self, model: &Model, slot: Slot) -> Op {
@@ -344,11 +365,12 @@ impl Generator {
 
     fn pool_op(&mut self) -> Op {
         let member = self.member();
-        let choice = self.rng.weighted(&[2, 2, 4, 3, 3, 1, 1]);
+        let choice = self.rng.weighted(&[2, 2, 4, 3, 3, 1, 1, 3]);
         match choice {
             0 => Op::PoolSync { member },
             1 if self.limits.alone => Op::Trim { member },
             2 => Op::Check { member },
+            7 => Op::Dedupe { member },
             4 => Op::Rejoin { member },
             5 if self.limits.alone => Op::Reopen,
             6 if self.limits.alone && self.limits.far => {
@@ -389,14 +411,14 @@ mod tests {
             }
         }
         let all = "Allocate Append BatchClose BatchCommit BatchDiscard BatchOpen BatchRead BatchSetLen BatchWrite Check \
-                   CloneRange CloneTree Close CommitBatches Compare CreateDir DeleteSnapshot Diff DropViews Extents \
-                   Grow HardLink Lock Open PoolSync PunchHole Read ReadDir Rejoin RemoveDir RemoveDirAll RemoveFile \
+                   CloneRange CloneTree Close CommitBatches Compare CreateDir Dedupe DedupeRange Defragment \
+                   DeleteSnapshot Diff DropViews Extents Grow HardLink Lock Open PoolSync PunchHole Read ReadDir Rejoin RemoveDir RemoveDirAll RemoveFile \
                    Rename Reopen ReplaceContents Rollback SeekData SeekHole SetLen Snapshot Stat StatPath Sync Trim \
                    Unlock View Write ZeroRange";
         let missing: Vec<&str> = all.split_whitespace().filter(|op| !succeeded.contains(*op)).collect();
         assert!(missing.is_empty(), "never succeeds: {missing:?}");
         let fallible = "Allocate Append BatchCommit BatchOpen CloneRange CloneTree CommitBatches CreateDir \
-                        DeleteSnapshot Diff HardLink Open PunchHole ReadDir RemoveDir RemoveDirAll RemoveFile Rename \
+                        DedupeRange DeleteSnapshot Diff HardLink Open PunchHole ReadDir RemoveDir RemoveDirAll RemoveFile Rename \
                         ReplaceContents Rollback SetLen Snapshot StatPath Write ZeroRange";
         let missing: Vec<&str> = fallible.split_whitespace().filter(|op| !failed.contains(*op)).collect();
         assert!(missing.is_empty(), "never fails: {missing:?}");

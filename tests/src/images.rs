@@ -41,7 +41,8 @@ impl Effort {
     }
 
     /// Where pools of such a medium are.
-    fn place(self) -> Place {
+    #[must_use]
+    pub fn place(self) -> Place {
         if self.unit == Unit::Page { Place::on_disk() } else { Place::new() }
     }
 }
@@ -157,21 +158,42 @@ fn judge_recording(
     rng: &mut Rng,
     tally: &mut Tally,
 ) -> Result<(), String> {
+    let points = crash_points(&performed.recording);
+    let mut judge = |path: &Path, point: usize| {
+        judge_image(path, performed, point, effort.promise()).map_err(|what| {
+            let op = performed.ends.iter().filter(|&&end| end <= point).count();
+            format!("{what}\nin operation {op} ({:?}) of {:?}", performed.ops.get(op), performed.ops)
+        })
+    };
+    judge_images(&performed.recording, &points, performed.file_bytes, effort, rng, tally, &mut judge)
+}
+
+/// Crashes a recording after as many events as `points`, in ascending order, say, and has `judge` look at each image: it
+/// gets the path of a pool of `file_bytes` that nobody has opened yet, and the crash point.
+///
+/// # Errors
+/// The first that `judge` gives, with the image described.
+pub fn judge_images(
+    recording: &Recording,
+    points: &[usize],
+    file_bytes: u64,
+    effort: Effort,
+    rng: &mut Rng,
+    tally: &mut Tally,
+    judge: &mut dyn FnMut(&Path, usize) -> Result<(), String>,
+) -> Result<(), String> {
     let place = Place::new();
-    let mut replay = performed.recording.replay(effort.unit);
-    for point in crash_points(&performed.recording) {
+    let mut replay = recording.replay(effort.unit);
+    for &point in points {
         replay.advance_to(point);
         tally.crash_points += 1;
         for choice in choices(replay.undecided(), effort, rng) {
             let image = take(&replay, &choice);
             tally.images += 1;
-            write_image(&place.pool(), &image, performed.file_bytes).map_err(|error| error.to_string())?;
-            judge_image(&place.pool(), performed, point, effort.promise()).map_err(|what| {
-                let op = performed.ends.iter().filter(|&&end| end <= point).count();
+            write_image(&place.pool(), &image, file_bytes).map_err(|error| error.to_string())?;
+            judge(&place.pool(), point).map_err(|what| {
                 format!(
-                    "{what}\ncrash after {point} events, in operation {op} ({:?}) of {:?}, of {} undecided units {}",
-                    performed.ops.get(op),
-                    performed.ops,
+                    "{what}\ncrash after {point} events, of {} undecided units {}",
                     choice.len(),
                     describe(&choice)
                 )
@@ -182,7 +204,8 @@ fn judge_recording(
 }
 
 /// Right before each fence, where most is undecided, and at the end.
-fn crash_points(recording: &Recording) -> Vec<usize> {
+#[must_use]
+pub fn crash_points(recording: &Recording) -> Vec<usize> {
     let events = recording.entries().iter().enumerate();
     let fences = events.filter(|(_, entry)| entry.event == Event::Fence).map(|(index, _)| index);
     fences.chain([recording.entries().len()]).collect()

@@ -10,9 +10,11 @@
 //! | [`campaign`] | random runs, shortening of those that go wrong |
 //! | [`storm`] [`worker`] | several processes on one pool, and random kills |
 //! | [`fixture`] | short forms of what nearly every test does |
+//! | [`poison`] | memory that is lost under a mapping |
 //! | [`probes`] [`process`] [`system`] | what a test has other processes do |
 //! | [`sequences`] [`aftermath`] | operations to be interrupted, and judging what is left |
 //! | [`deaths`] | death at a chosen step |
+//! | `kill` | deaths at every step, beside others that work on (feature `sim`) |
 //! | [`anatomy`] | the structures in a pool's bytes, found and changed without the backend |
 //! | [`fuzz`] | inputs made of bytes, and what a pool does with them |
 //! | [`planted`] | inconsistencies that a check must find, and what a repair makes of them |
@@ -32,10 +34,13 @@ pub mod fuzz;
 pub mod generate;
 #[cfg(feature = "sim")]
 pub mod images;
+#[cfg(feature = "sim")]
+pub mod kill;
 pub mod model;
 pub mod op;
 pub mod place;
 pub mod planted;
+pub mod poison;
 pub mod probes;
 pub mod process;
 pub mod rng;

@@ -143,6 +143,16 @@ pub enum Op {
         source_offset: u64,
         span: Span,
     },
+    DedupeRange {
+        target: Slot,
+        source: Slot,
+        source_offset: u64,
+        span: Span,
+    },
+    Defragment {
+        slot: Slot,
+        span: Span,
+    },
     ReplaceContents {
         target: Slot,
         with: Slot,
@@ -210,6 +220,10 @@ pub enum Op {
         member: Member,
         from: String,
         to: String,
+    },
+    /// Finds and shares equal blocks of everything.
+    Dedupe {
+        member: Member,
     },
     Grow {
         member: Member,

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use crate::system;
+
 /// A directory for pools. `DAXCOW_TEST_DIR` says where such directories are made; by default in /dev/shm where that
 /// can be written, else in the system's temporary directory.
 #[derive(Debug)]
@@ -55,5 +57,69 @@ impl Place {
     #[must_use]
     pub fn pool(&self) -> PathBuf {
         self.0.path().join("test.pool")
+    }
+}
+
+/// A small tmpfs of its own, which a test fills; unmounted when this is dropped.
+#[derive(Debug)]
+pub struct SmallTmpfs {
+    directory: TempDir,
+}
+
+impl SmallTmpfs {
+    /// Mounts one of so many bytes; nothing, and a line that says so, where that is not allowed.
+    ///
+    /// # Panics
+    /// If no directory can be made.
+    #[must_use]
+    pub fn mount(bytes: u64) -> Option<SmallTmpfs> {
+        let directory = tempfile::tempdir().expect("a directory to mount on");
+        match system::mount_tmpfs(directory.path(), bytes, false) {
+            Ok(()) => Some(SmallTmpfs { directory }),
+            Err(error) => {
+                println!("SKIPPED: no tmpfs can be mounted: {error}");
+                None
+            }
+        }
+    }
+
+    /// Where it is mounted.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Takes all the space that is left.
+    ///
+    /// # Panics
+    /// If that fails in another way than by filling the file system.
+    pub fn fill(&self) {
+        let mut file = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.path().join("filler"))
+            .expect("a file that fills");
+        let full = loop {
+            if let Err(error) = std::io::Write::write_all(&mut file, &[1; 4096]) {
+                break error;
+            }
+        };
+        assert_eq!(full.raw_os_error(), Some(libc::ENOSPC), "{full}");
+    }
+
+    /// Gives back what [`SmallTmpfs::fill`] took.
+    ///
+    /// # Panics
+    /// If nothing was filled.
+    pub fn make_room(&self) {
+        std::fs::remove_file(self.path().join("filler")).expect("the file that fills");
+    }
+}
+
+impl Drop for SmallTmpfs {
+    fn drop(&mut self) {
+        if let Err(error) = system::unmount(self.path()) {
+            println!("{} stays mounted: {error}", self.path().display());
+        }
     }
 }

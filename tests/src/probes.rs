@@ -7,10 +7,13 @@
 //! | `join POOL` | writes a file of its own, says `ready` and waits to be killed |
 //! | `hold POOL` | takes a lock, a batch, a view and an unlinked open file, says `ready` and waits to be killed |
 //! | `truncated POOL` | makes and opens a pool, cuts its file short on the host, uses what is left, says `survived` |
+//! | `lost POOL FIRST STEP` | loses each block of a pool in turn and uses what is left; see `lost` |
 //! | `steps POOL SEQUENCE STEP` | performs a sequence and dies at one of its steps; see `steps` (feature `sim`) |
+//! | `repair POOL STEP` | repairs the pool and dies at one of the steps of that (feature `sim`) |
 //! | `damaged POOL IMAGE SEED FROM TO` | opens copies of an image with flipped bits; see [`damage`] |
 
 pub mod damage;
+mod lost;
 #[cfg(feature = "sim")]
 mod steps;
 
@@ -33,9 +36,18 @@ pub fn main(arguments: &[String]) -> u8 {
         ["join", pool] => join(pool),
         ["hold", pool] => hold(pool),
         ["truncated", pool] => truncated(pool),
+        ["lost", pool, first, step] => match (parse_number(first), parse_number(step)) {
+            (Some(first), Some(step)) => lost::main(pool, first, step),
+            _ => return 2,
+        },
         #[cfg(feature = "sim")]
         ["steps", pool, sequence, step] => match parse_number(step) {
             Some(step) => return steps::main(pool, sequence, step),
+            None => return 2,
+        },
+        #[cfg(feature = "sim")]
+        ["repair", pool, step] => match parse_number(step) {
+            Some(step) => return steps::repair(pool, step),
             None => return 2,
         },
         ["damaged", pool, image, numbers @ ..] => {

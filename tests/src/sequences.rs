@@ -82,6 +82,32 @@ pub fn alphabet() -> Vec<(&'static str, Vec<Op>)> {
             "clone a range",
             vec![Op::CloneRange { target: 0, source: 1, source_offset: 0, span: span(4096, 12_288) }],
         ),
+        (
+            "dedupe a range",
+            vec![
+                open(4, "/equal"),
+                write(4, 0, 12_288, 2),
+                Op::PoolSync { member: 0 },
+                Op::DedupeRange { target: 4, source: 1, source_offset: 0, span: span(0, 12_288) },
+            ],
+        ),
+        (
+            "dedupe everything",
+            vec![
+                open(4, "/equal"),
+                write(4, 0, 12_288, 2),
+                Op::Snapshot { member: 0, name: "u".into(), paths: vec!["/equal".into()] },
+                Op::Dedupe { member: 0 },
+            ],
+        ),
+        (
+            "defragment",
+            vec![
+                write(1, 4096, 4096, 16),
+                Op::PoolSync { member: 0 },
+                Op::Defragment { slot: 1, span: span(0, 1 << 20) },
+            ],
+        ),
         ("replace contents", vec![Op::ReplaceContents { target: 0, with: 1 }]),
         ("batch", batch(0)),
         ("batch on a shared file", batch(1)),

@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use daxcow::{
-    Batch, CreateOptions, ErrorKind, File, FileKind, FileOptions, LockMode, OpenOptions, Pool,
-    RollbackOptions, View,
+    Batch, CreateOptions, Dedupe, DedupeOptions, ErrorKind, File, FileKind, FileOptions, LockMode,
+    OpenOptions, Pool, RollbackOptions, View,
 };
 
 use crate::compare;
@@ -136,7 +136,11 @@ impl Session {
 
     fn may_refuse(&self, op: &Op, kind: ErrorKind) -> bool {
         let ran_out = matches!(kind, ErrorKind::NoSpace | ErrorKind::NoInodes);
-        let shared = !self.setup.base.is_empty() && matches!(op, Op::Rollback { .. } | Op::Check { .. });
+        let shared = !self.setup.base.is_empty()
+            && matches!(
+                op,
+                Op::Rollback { .. } | Op::Check { .. } | Op::Dedupe { .. } | Op::Defragment { .. }
+            );
         (self.setup.may_run_out && ran_out)
             || (shared && kind == ErrorKind::Busy)
             || self.model.allowed_refusals(op).contains(&kind)
@@ -247,6 +251,11 @@ impl Session {
                 let pool = self.pool(*member);
                 pool.info().and_then(|info| pool.grow(info.size_bytes + bytes))
             }
+            Op::Dedupe { member } => {
+                let base = &self.setup.base;
+                let paths: &[&String] = if base.is_empty() { &[] } else { &[base] };
+                self.pool(*member).dedupe(paths, DedupeOptions::new(), &mut |_| {}).map(drop)
+            }
             Op::Trim { member } => self.pool(*member).trim().map(drop),
             Op::PoolSync { member } => self.pool(*member).sync(),
             Op::Open { slot, member, path, how } => {
@@ -299,6 +308,12 @@ impl Session {
             Op::CloneRange { target, source, source_offset, span } => {
                 self.file(*target).clone_range(self.file(*source), *source_offset, span.offset, span.len)
             }
+            Op::DedupeRange { target, source, source_offset, span } => {
+                let source = self.file(*source);
+                let found = self.file(*target).dedupe_range(source, *source_offset, span.offset, span.len)?;
+                return Ok(Value::Flag(found == Dedupe::Same { bytes: span.len }));
+            }
+            Op::Defragment { slot, span } => self.file(*slot).defragment(span.offset, span.len).map(drop),
             Op::ReplaceContents { target, with } => self.file(*target).replace_contents(self.file(*with)),
             Op::View { slot, span } => return self.view(*slot, *span),
             Op::Lock { slot, index, exclusive } => {

@@ -1,6 +1,58 @@
 //! The few system calls that the tests need and the standard library does not have.
 #![expect(unsafe_code, reason = "fork and its relatives are calls of the C library")]
 
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+
+/// Mounts a tmpfs of so many bytes, or changes the size of one.
+///
+/// # Errors
+/// What mount(2) said; it needs rights that few have.
+pub fn mount_tmpfs(target: &Path, bytes: u64, again: bool) -> io::Result<()> {
+    let target = CString::new(target.as_os_str().as_bytes())?;
+    let options = CString::new(format!("size={bytes}"))?;
+    let flags = if again { libc::MS_REMOUNT } else { 0 };
+    let (source, data) = (c"daxcow-test".as_ptr(), options.as_ptr().cast());
+    // SAFETY: all strings are NUL-terminated and outlive the call.
+    match unsafe { libc::mount(source, target.as_ptr(), c"tmpfs".as_ptr(), flags, data) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Unmounts what is mounted at `target` once nobody uses it.
+///
+/// # Errors
+/// What umount2(2) said.
+pub fn unmount(target: &Path) -> io::Result<()> {
+    let target = CString::new(target.as_os_str().as_bytes())?;
+    // SAFETY: the string is NUL-terminated and outlives the call.
+    match unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Takes the space of a range away from a file.
+///
+/// # Errors
+/// What fallocate(2) said.
+pub fn punch_hole(file: &File, offset: u64, len: u64) -> io::Result<()> {
+    let number = |value| libc::off_t::try_from(value).map_err(io::Error::other);
+    let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+    // SAFETY: the descriptor is open; the call touches no memory of ours.
+    match unsafe { libc::fallocate(file.as_raw_fd(), mode, number(offset)?, number(len)?) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Whether this process has the superuser's rights.
 #[must_use]
 pub fn is_superuser() -> bool {
@@ -28,4 +80,125 @@ pub fn in_forked_child(work: impl FnOnce() -> u8) -> u8 {
     let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
     assert_eq!(waited, child, "waitpid: {}", std::io::Error::last_os_error());
     if libc::WIFEXITED(status) { u8::try_from(libc::WEXITSTATUS(status)).unwrap_or(255) } else { 255 }
+}
+
+/// `count` words that this process shares with all that are forked from it later. They are never given back.
+///
+/// # Panics
+/// Where there is no memory.
+#[must_use]
+pub fn shared_words(count: usize) -> &'static [AtomicU64] {
+    let bytes = count * size_of::<AtomicU64>();
+    let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+    // SAFETY: a new mapping at a place that the kernel chooses.
+    let memory = unsafe { libc::mmap(std::ptr::null_mut(), bytes, protection, flags, -1, 0) };
+    assert_ne!(memory, libc::MAP_FAILED, "mmap: {}", std::io::Error::last_os_error());
+    // SAFETY: the mapping is zeroed, aligned, long enough, and stays until the process ends; atomics may be shared.
+    unsafe { std::slice::from_raw_parts(memory.cast::<AtomicU64>(), count) }
+}
+
+/// A forked child of a process with one thread; it is killed when this is dropped.
+#[derive(Debug)]
+pub struct Forked {
+    id: libc::pid_t,
+    status: Option<libc::c_int>,
+}
+
+impl Forked {
+    /// Forks a child that does `work` and ends with the code that it gives, 101 where it panics.
+    ///
+    /// # Panics
+    /// If the process cannot be forked.
+    #[must_use]
+    pub fn start(work: impl FnOnce() -> u8) -> Forked {
+        // SAFETY: the caller's process has a single thread, so the child's copy of it is whole.
+        let id = unsafe { libc::fork() };
+        assert!(id >= 0, "fork: {}", std::io::Error::last_os_error());
+        if id == 0 {
+            let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+            // SAFETY: _exit ends the child at once; nothing of the parent's is run down twice.
+            unsafe { libc::_exit(i32::from(worked.unwrap_or(101))) }
+        }
+        Forked { id, status: None }
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> libc::pid_t {
+        self.id
+    }
+
+    /// Whether it has ended.
+    ///
+    /// # Panics
+    /// If it cannot be waited for.
+    pub fn has_ended(&mut self) -> bool {
+        self.wait(libc::WNOHANG)
+    }
+
+    fn wait(&mut self, flags: libc::c_int) -> bool {
+        if self.status.is_none() {
+            let mut status = 0;
+            // SAFETY: `status` is writable and the child is this process's own, not waited for yet.
+            let waited = unsafe { libc::waitpid(self.id, &raw mut status, flags) };
+            assert!(waited >= 0, "waitpid: {}", std::io::Error::last_os_error());
+            self.status = (waited == self.id).then_some(status);
+        }
+        self.status.is_some()
+    }
+
+    /// Waits for its end and answers whether it was killed.
+    fn ended_by_kill(&mut self, patience: Duration) -> Result<bool, String> {
+        let start = Instant::now();
+        let mut pause = Duration::from_micros(20);
+        while !self.has_ended() {
+            if start.elapsed() > patience {
+                return Err("it hangs".into());
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(1));
+        }
+        let status = self.status.unwrap_or(0);
+        if libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGKILL {
+            return Ok(true);
+        }
+        if libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0 {
+            return Ok(false);
+        }
+        Err(format!("it ended with status {status:#x}"))
+    }
+
+    /// Waits for its end, which must be a good one.
+    ///
+    /// # Errors
+    /// How else it ended.
+    pub fn expect_success(&mut self, patience: Duration) -> Result<(), String> {
+        match self.ended_by_kill(patience)? {
+            false => Ok(()),
+            true => Err("it was killed".into()),
+        }
+    }
+
+    /// Waits for its end, which must be a good one or by SIGKILL.
+    ///
+    /// # Errors
+    /// How else it ended.
+    pub fn expect_success_or_kill(&mut self, patience: Duration) -> Result<(), String> {
+        self.ended_by_kill(patience).map(drop)
+    }
+
+    /// Sends it a signal, if it has not ended.
+    pub fn signal(&mut self, signal: libc::c_int) {
+        if self.status.is_none() {
+            // SAFETY: the child is this process's own and has not been waited for: the number is its.
+            unsafe { libc::kill(self.id, signal) };
+        }
+    }
+}
+
+impl Drop for Forked {
+    fn drop(&mut self) {
+        self.signal(libc::SIGKILL);
+        self.wait(0);
+    }
 }

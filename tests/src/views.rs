@@ -4,7 +4,7 @@
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use daxcow::View;
+use daxcow::{View, Views};
 
 /// The bytes a view shows.
 #[must_use]
@@ -12,6 +12,24 @@ pub fn bytes(view: &View) -> &[u8] {
     // SAFETY: a view promises that its `len` bytes at `as_ptr` stay valid and unchanged until it is dropped, and the
     // slice borrows the view. If the promise is broken, that is the finding of the test that sees it.
     unsafe { std::slice::from_raw_parts(view.as_ptr(), view.len()) }
+}
+
+/// The byte `at` bytes beyond the end of a view, less than 256.
+#[must_use]
+pub fn beyond(view: &View, at: usize) -> u8 {
+    assert!(at < 256, "{at} bytes beyond a view");
+    // SAFETY: 256 bytes beyond a view can be read, and hold anything.
+    let place = unsafe { view.as_ptr().add(view.len() + at) };
+    // SAFETY: as above.
+    unsafe { place.read_volatile() }
+}
+
+/// The bytes that are found in the views of a whole file.
+#[must_use]
+pub fn found(views: &Views, offset: u64, len: usize) -> Option<&[u8]> {
+    let (pointer, _) = views.find(offset, len)?;
+    // SAFETY: as above, with the views of the file in place of the one.
+    Some(unsafe { std::slice::from_raw_parts(pointer, len) })
 }
 
 /// The word at `offset`, a multiple of 8, of a region of shared memory that is longer than that.

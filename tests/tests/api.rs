@@ -429,3 +429,29 @@ fn writing_a_file_into_itself_through_a_view_does_not_tear() {
     open.read_exact_at(&mut seen, 100).expect("read");
     assert!(seen == first);
 }
+
+#[test]
+fn a_whole_file_is_read_in_place_and_stays_as_it_was() {
+    let place = Place::new();
+    let pool = new_pool(&place, 64);
+    let open = file(&pool, "/file");
+    // Reserved in two steps that continue each other, over the border of a map node, with a hole behind.
+    open.allocate(0, 3 << 20, true).expect("allocate");
+    open.allocate(3 << 20, 2 << 20, true).expect("allocate");
+    let content = bytes(1, 5 << 20);
+    open.write_at(&content, 0).expect("write");
+    open.write_at(b"end", 6 << 20).expect("write");
+    let reserved = open.extents().expect("extents").iter().filter(|extent| extent.offset < 5 << 20).count();
+    assert_eq!(reserved, 1, "what is reserved later continues what is there: {:?}", open.extents());
+
+    let seen = open.views().expect("views");
+    assert_eq!(seen.len(), (6 << 20) + 3);
+    open.write_at(&[0; 4096], 0).expect("write");
+    open.set_len(10).expect("truncate");
+    assert!(views::found(&seen, 0, 5 << 20).expect("one piece") == content);
+    assert!(*views::found(&seen, 12_345, 6_789).expect("one piece") == content[12_345..12_345 + 6_789]);
+    assert!(views::found(&seen, 6 << 20, 3).expect("one piece") == b"end");
+    for (offset, len) in [(5 << 20, 1), ((5 << 20) - 1, 2), (6 << 20, 4), (u64::MAX, 1)] {
+        assert!(views::found(&seen, offset, len).is_none(), "{len} bytes at {offset}");
+    }
+}

@@ -6,7 +6,7 @@ use std::fs;
 use daxcow_tests::source::{FORMAT_HASH_LABEL, Source, files, format_hash, root};
 
 /// The backend's modules from the bottom up; a module uses only what stands before it. Those in one group are one layer.
-const LAYERS: [&[&str]; 17] = [
+const LAYERS: [&[&str]; 19] = [
     &["error"],
     &["units"],
     &["format"],
@@ -21,9 +21,11 @@ const LAYERS: [&[&str]; 17] = [
     &["dax"],
     &["namespace"],
     &["snapshot"],
+    &["relocate"],
     &["mount"],
     &["stat", "path"],
     &["pool", "file"],
+    &["place"],
 ];
 /// The backend's modules that may contain unsafe code.
 const UNSAFE_LAYERS: [&str; 2] = ["os", "pmem"];

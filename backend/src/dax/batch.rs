@@ -137,13 +137,26 @@ impl Side {
         while at < end {
             let within = at % BLOCK_SIZE;
             let piece = (BLOCK_SIZE - within).min(end - at);
-            let block = self.side_block(store, FileBlock::of(at).0, piece == BLOCK_SIZE)?;
+            let index = FileBlock::of(at).0;
+            let replaceable = piece == BLOCK_SIZE || !self.blocks.contains_key(&index);
+            let block = self.side_block(store, index, piece == BLOCK_SIZE)?;
             let from = &from[read::index(at - offset)..read::index(at - offset + piece)];
-            self.store(store, block, within, from)?;
-            at += piece;
+            match self.store(store, block, within, from) {
+                Ok(()) => at += piece,
+                // A bad block, and nothing in it that is not known: another one will do.
+                Err(error) if replaceable && self.is_bad(store, block, &error) => {
+                    self.spare.extend(self.blocks.remove(&index));
+                }
+                Err(error) => return Err(error),
+            }
         }
         self.len = self.len.max(end);
         Ok(())
+    }
+
+    /// Whether a store failed because `block`, of which nothing needs to be kept, has lost its memory.
+    fn is_bad(&self, store: &Store, block: BlockNumber, error: &Error) -> bool {
+        error.kind() == ErrorKind::MediaError && !store.runtime.region.is_sound(block)
     }
 
     fn store(&self, store: &Store, block: BlockNumber, within: u64, from: &[u8]) -> Result<()> {
@@ -158,20 +171,33 @@ impl Side {
             return Ok(block);
         }
         let goal = index.checked_sub(1).and_then(|before| self.blocks.get(&before)).map(|block| block.add(1));
+        let mut old = [0; 4096];
+        if !overwritten {
+            self.read_below(store, index * BLOCK_SIZE, &mut old)?;
+        }
+        loop {
+            let block = self.new_block(store, goal)?;
+            if !overwritten && let Err(error) = self.store(store, block, 0, &old) {
+                let bad = self.is_bad(store, block, &error);
+                self.spare.push(block);
+                if bad {
+                    continue;
+                }
+                return Err(error);
+            }
+            self.blocks.insert(index, block);
+            return Ok(block);
+        }
+    }
+
+    /// Takes a block that dies with the member until the batch is committed.
+    fn new_block(&mut self, store: &Store, goal: Option<BlockNumber>) -> Result<BlockNumber> {
         let mut reservation = store.space.reserve(1, Purpose::Store)?;
         let block = store.space.allocate(&mut reservation, 1, goal)?.first;
         if let Err(error) = store.space.note(&mut self.ledger, Reference::deep(block, 0)) {
             store.space.give_back(&[block]);
             return Err(error);
         }
-        self.spare.push(block);
-        if !overwritten {
-            let mut old = [0; 4096];
-            self.read_below(store, index * BLOCK_SIZE, &mut old)?;
-            self.store(store, block, 0, &old)?;
-        }
-        self.spare.pop();
-        self.blocks.insert(index, block);
         Ok(block)
     }
 

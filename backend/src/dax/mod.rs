@@ -6,6 +6,7 @@
 //! | [`write`] | copying in: in place, copy on write, allocate; growing a file |
 //! | [`range`] | truncate, preallocate, zero, punch, seek, extents |
 //! | [`share`] | cloning ranges and contents between files |
+//! | [`dedupe`] | comparing ranges of two files, and sharing what is the same |
 //! | [`batch`] | any number of writes, published as one |
 //! | [`view`] | pointers into the pool, under a pin |
 //!
@@ -13,6 +14,7 @@
 //! cut gate.
 
 pub(crate) mod batch;
+pub(crate) mod dedupe;
 pub(crate) mod range;
 pub(crate) mod read;
 pub(crate) mod share;

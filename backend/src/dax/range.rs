@@ -8,6 +8,7 @@ use crate::extent_map::{Change, Content, Mapped, Tree};
 use crate::format::entry::{HEIGHT_MAX, span};
 use crate::format::inode::FILE_SIZE_MAX;
 use crate::inode::Inode;
+use crate::iomap::after_previous;
 use crate::journal::Store;
 use crate::pmem::Flushed;
 use crate::space::Purpose;
@@ -118,6 +119,7 @@ pub(super) fn punch_blocks(store: &Store, inode: &Inode, first: u64, end: u64) -
 
 /// Makes sure that writes to a range need no new blocks: holes get blocks that read as zeros. What
 /// is shared stays shared until it is written. With `keep_size` the size stays, otherwise it grows to the end of the range.
+/// A failure gives back what it took: all holes are filled or none.
 pub(crate) fn allocate(store: &Store, inode: &Inode, offset: u64, len: u64, keep_size: bool) -> Result<()> {
     let end = range_end(offset, len)?;
     let old = inode.size(store)?;
@@ -126,43 +128,63 @@ pub(crate) fn allocate(store: &Store, inode: &Inode, offset: u64, len: u64, keep
         // Before blocks are counted: stale ones beyond the end become holes.
         zero_beyond_end(store, inode, old, end)?;
     }
-    let mut at = FileBlock::of(offset);
-    let end_block = blocks_for(end);
+    let (start, end_block) = (FileBlock::of(offset), blocks_for(end));
+    // Most often a full pool is found out before the first block is taken.
+    drop(store.space.reserve(missing_blocks(store, inode, start, end_block)?, Purpose::Store)?);
+    let mut filled = Vec::new();
+    if let Err(error) = fill_holes(store, inode, start, end_block, &mut filled) {
+        for (first, blocks) in filled {
+            if let Err(kept) = punch_blocks(store, inode, first, first + blocks) {
+                tracing::error!(error = %kept, "an allocation that failed keeps blocks");
+            }
+        }
+        return Err(error);
+    }
+    if grows {
+        grow_to(store, inode, end, SizeChange::Durable)?;
+    }
+    inode.touch(store)
+}
+
+/// Fills the holes of a range with unwritten blocks; `filled` gets what was a hole: first file block and blocks.
+fn fill_holes(
+    store: &Store,
+    inode: &Inode,
+    start: FileBlock,
+    end: u64,
+    filled: &mut Vec<(u64, u64)>,
+) -> Result<()> {
+    let mut at = start;
     let mut goal: Option<BlockNumber> = None;
-    // A full pool is found out before the first block is taken.
-    drop(store.space.reserve(missing_blocks(store, inode, at, end_block)?, Purpose::Store)?);
-    while at.0 < end_block {
+    while at.0 < end {
         let tree = Tree::of(&store.space, inode.place)?;
-        let found = tree.find(&store.space, at, (end_block - at.0).min(CHUNK_BLOCKS), false)?;
+        let found = tree.find(&store.space, at, (end - at.0).min(CHUNK_BLOCKS), false)?;
         let mut blocks = found.blocks;
         match found.mapped {
             None => {
+                if goal.is_none() {
+                    goal = after_previous(store, &tree, at)?;
+                }
                 let mut reservation = store.space.reserve(blocks, Purpose::Store)?;
                 let run = store.space.allocate(&mut reservation, blocks, goal)?;
                 blocks = run.blocks;
+                let taken = (0..run.blocks).map(|block| run.first.add(block));
                 let content = Content::Blocks { first: run.first, unwritten: true };
-                let staged = stage(
-                    &store.space,
-                    &tree,
-                    &[Change { start: at, blocks, content }],
-                    usize::MAX,
-                    Purpose::Store,
-                );
+                let change = Change { start: at, blocks, content };
+                let staged = stage(&store.space, &tree, &[change], usize::MAX, Purpose::Store);
                 let staged = staged.inspect_err(|_| {
-                    store.space.give_back(&(0..run.blocks).map(|n| run.first.add(n)).collect::<Vec<_>>());
+                    store.space.give_back(&taken.clone().collect::<Vec<_>>());
                 })?;
                 let _change = store.runtime.begin_change(inode.place)?;
-                staged.commit(store, Flushed::none())?;
+                staged.with_fresh(taken).commit(store, Flushed::none())?;
+                filled.push((at.0, blocks));
                 goal = Some(run.first.add(run.blocks));
             }
             Some(mapped) => goal = Some(mapped.block.add(blocks)),
         }
         at = FileBlock(at.0 + blocks);
     }
-    if grows {
-        grow_to(store, inode, end, SizeChange::Durable)?;
-    }
-    inode.touch(store)
+    Ok(())
 }
 
 fn missing_blocks(store: &Store, inode: &Inode, from: FileBlock, end: u64) -> Result<u64> {

@@ -160,7 +160,8 @@ const fn blocks_of(first: BlockNumber, unwritten: bool) -> Content {
     Content::Blocks { first, unwritten }
 }
 
-fn undo(store: &Store, changes: &[Change]) -> Result<()> {
+/// Takes back what was raised for changes that are not to be.
+pub(super) fn undo(store: &Store, changes: &[Change]) -> Result<()> {
     let mut raised = Vec::new();
     for change in changes {
         match change.content {

@@ -14,6 +14,7 @@ use crate::iomap::read_mapping;
 use crate::pmem::ViewGuard;
 use crate::space::Reference;
 use crate::space::ledger::Pin;
+use crate::units::{InodeNumber, PoolOffset};
 
 /// Readable bytes beyond every view: SQLite's decoder may look that far past a page.
 const SLACK: u64 = 256;
@@ -21,6 +22,7 @@ const SLACK: u64 = 256;
 /// A state of a file that does not change while this lives.
 pub(crate) struct Pinned {
     core: Arc<Core>,
+    number: InodeNumber,
     tree: Tree,
     size: u64,
     pin: Option<Pin>,
@@ -48,7 +50,22 @@ impl Pinned {
             }
             None => None,
         };
-        Ok(Pinned { core: core.clone(), tree, size, pin })
+        Ok(Pinned { core: core.clone(), number: inode.number, tree, size, pin })
+    }
+
+    /// Where byte `offset` lies, if it is data, and how many bytes from there on, up to `len`, lie next to each other or are
+    /// a hole together.
+    fn run(&self, offset: u64, len: u64) -> Result<(Option<PoolOffset>, u64)> {
+        let store = &self.core.store;
+        let (first, mut bytes) = read_mapping(store, self.number, &self.tree, offset, len)?;
+        while bytes < len {
+            let (next, more) = read_mapping(store, self.number, &self.tree, offset + bytes, len - bytes)?;
+            if next != first.map(|first| first.add(bytes)) {
+                break;
+            }
+            bytes += more;
+        }
+        Ok((first, bytes))
     }
 
     /// Whether the file is still in this state.
@@ -80,6 +97,54 @@ pub struct View {
     _pinned: Arc<Pinned>,
 }
 
+/// All of a file in one unchanging state, readable in place: see [`crate::File::views`].
+pub struct Views {
+    /// In order, apart from each other only where there are holes or the file is not in one piece in the pool.
+    pieces: Vec<(u64, View)>,
+    len: u64,
+}
+
+impl Views {
+    /// The pieces of a pinned state. What is not data has none.
+    pub(crate) fn of(pinned: &Arc<Pinned>) -> Result<Views> {
+        let mut pieces = Vec::new();
+        let mut at = 0;
+        while at < pinned.size {
+            let (place, bytes) = pinned.run(at, pinned.size - at)?;
+            if place.is_some()
+                && let Some(view) = View::of(pinned, at, bytes)?
+            {
+                pieces.push((at, view));
+            }
+            at += bytes;
+        }
+        Ok(Views { pieces, len: pinned.size })
+    }
+
+    /// The file's size in bytes.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether the file has no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// A pointer to the `len` bytes at `offset`, valid and unchanged until this is dropped, and the view they are part of;
+    /// nothing where they are not data in one piece of the pool, or pass the end.
+    #[must_use]
+    pub fn find(&self, offset: u64, len: usize) -> Option<(*const u8, &View)> {
+        let after = self.pieces.partition_point(|&(start, _)| start <= offset);
+        let (start, view) = self.pieces.get(after.checked_sub(1)?)?;
+        let within = usize::try_from(offset - start).ok()?;
+        let fits = within.checked_add(len).is_some_and(|end| end <= view.len());
+        fits.then(|| (view.as_ptr().wrapping_add(within), view))
+    }
+}
+
 impl View {
     /// The bytes at `[offset, offset + len)`; nothing where they are not all data in one piece of the pool.
     pub(crate) fn of(pinned: &Arc<Pinned>, offset: u64, len: u64) -> Result<Option<View>> {
@@ -87,13 +152,11 @@ impl View {
             return Ok(None);
         }
         let store = &pinned.core.store;
-        let (Some(place), contiguous) = read_mapping(store, &pinned.tree, offset, len)? else {
-            return Ok(None);
-        };
+        let (Some(place), contiguous) = pinned.run(offset, len)? else { return Ok(None) };
         if contiguous < len || place.0 + len + SLACK > store.runtime.region.len() {
             return Ok(None);
         }
-        let guard = store.runtime.region.register_view(place, len)?;
+        let guard = store.runtime.region.register_view(place, len, SLACK)?;
         Ok(Some(View { guard, _pinned: pinned.clone() }))
     }
 

@@ -13,7 +13,7 @@ use super::read::index;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::inode::{self, FILE_SIZE_MAX, at};
 use crate::inode::Inode;
-use crate::iomap::{Action, Iomap, Write};
+use crate::iomap::{Action, Iomap, Placement, Write};
 use crate::journal::Store;
 use crate::pmem::{Flushed, Region};
 use crate::units::{BLOCK_SIZE, BlockNumber, FileBlock, blocks_for};
@@ -112,10 +112,10 @@ pub(super) fn grow_to(store: &Store, inode: &Inode, size: u64, how: SizeChange) 
 pub(super) fn store_range(store: &Store, inode: &Inode, offset: u64, from: Source<'_>) -> Result<()> {
     let end = offset + from.len();
     let mut at = offset;
-    let mut goal = None;
+    let (mut goal, mut placement) = (None, Placement::Any);
     while at < end {
         let start = FileBlock::of(at);
-        let write = Write::begin(store, inode, start, end.div_ceil(BLOCK_SIZE) - start.0, goal)?;
+        let write = Write::begin(store, inode, start, end.div_ceil(BLOCK_SIZE) - start.0, goal, placement)?;
         let iomap = write.iomap;
         let piece_end = end.min((start.0 + iomap.blocks) * BLOCK_SIZE);
         let in_place = match iomap.action {
@@ -126,11 +126,12 @@ pub(super) fn store_range(store: &Store, inode: &Inode, offset: u64, from: Sourc
         match stored {
             Ok(data) => write.end(data)?,
             Err(error) => {
-                write.cancel();
-                return Err(error);
+                placement = write.failed(error)?;
+                continue;
             }
         }
         drop(in_place);
+        placement = Placement::Any;
         goal = Some(next_block(&iomap));
         at = piece_end;
     }

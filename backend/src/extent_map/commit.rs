@@ -1,14 +1,16 @@
 //! Making a staged change real.
 
 use super::Staged;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::lane::Record;
 use crate::journal::Store;
 use crate::pmem::Flushed;
 use crate::pmem::medium::Granularity;
+use crate::space::Reference;
+use crate::units::BlockNumber;
 
 /// References that may wait for a barrier before one is made for their sake.
-const DEFERRED_MAX: usize = 16_384;
+const DEFERRED_MAX: u64 = 16_384;
 
 impl Staged {
     /// Two changes of different files as one.
@@ -20,12 +22,23 @@ impl Staged {
         Staged { flushed: self.flushed.join(other.flushed), ..self }
     }
 
+    /// The same change, which also gives these blocks back if it is taken back.
+    pub(crate) fn with_fresh(mut self, blocks: impl IntoIterator<Item = BlockNumber>) -> Staged {
+        self.fresh.extend(blocks);
+        self
+    }
+
     /// Stores the records one by one, each whole by itself, after what `data` covers. Durable at return where a fence costs
-    /// nothing to speak of; on a page medium durable with the next sync, and what was dropped stays counted until then.
-    pub(crate) fn commit(self, store: &Store, data: Flushed) -> Result<()> {
-        let Staged { records, flushed, dropped, .. } = self;
+    /// nothing to speak of; on a page medium durable with the next sync, and what was dropped stays counted until then. What
+    /// cannot be stored or flushed before the first record takes the change back.
+    pub(crate) fn commit(mut self, store: &Store, data: Flushed) -> Result<()> {
         let region = &store.runtime.region;
-        let ready = region.fence(flushed.join(data))?;
+        let flushed = std::mem::replace(&mut self.flushed, Flushed::none());
+        let ready = match region.fence(flushed.join(data)) {
+            Ok(ready) => ready,
+            Err(error) => return Err(self.taken_back(store, error)),
+        };
+        let Staged { records, dropped, .. } = self;
         let lazy = region.granularity() == Granularity::Page;
         let mut published = Flushed::none();
         for Record { place, value } in records {
@@ -38,23 +51,43 @@ impl Staged {
         }
         if !lazy {
             region.fence(published)?;
-            return store.space.lower_all(&dropped);
+            lower(store, &dropped);
+            return Ok(());
         }
-        store.space.drop_later(dropped);
-        if store.space.deferred() > DEFERRED_MAX { store.space.settle() } else { Ok(()) }
+        store.space.drop_later(&dropped)?;
+        if store.space.deferred()? > DEFERRED_MAX { store.space.settle() } else { Ok(()) }
     }
 
     /// Stores the records and `more` as one transaction, durably, after what `data` covers. An error says that nothing was
-    /// stored: damage found in what was dropped is logged, and keeps blocks counted that nobody needs.
+    /// stored, and the change has been taken back, unless the member is lost.
     pub(crate) fn commit_atomic(mut self, store: &Store, data: Flushed, more: &[Record]) -> Result<()> {
         self.records.extend_from_slice(more);
         let flushed = std::mem::replace(&mut self.flushed, Flushed::none());
-        if !self.records.is_empty() {
-            store.journal.commit(&self.records, flushed.join(data))?;
+        if !self.records.is_empty()
+            && let Err(error) = store.journal.commit(&self.records, flushed.join(data))
+        {
+            return Err(self.taken_back(store, error));
         }
-        if store.space.lower_all(&self.dropped).is_err() {
-            tracing::error!("a committed transaction could not give back all that it replaced");
-        }
+        lower(store, &self.dropped);
         Ok(())
+    }
+
+    /// The error that kept the change from being made.
+    #[cold]
+    fn taken_back(self, store: &Store, error: Error) -> Error {
+        if !store.runtime.is_lost()
+            && let Err(also) = self.cancel(&store.space)
+        {
+            tracing::error!(error = %also, "a change that failed keeps blocks");
+        }
+        error
+    }
+}
+
+/// Lowers what a change has dropped. The change has been made: damage that is found in what it replaced keeps blocks
+/// counted that nobody needs, and is no failure of the change.
+fn lower(store: &Store, dropped: &[Reference]) {
+    if let Err(error) = store.space.lower_all(dropped) {
+        tracing::error!(%error, "a change could not give back all that it replaced");
     }
 }

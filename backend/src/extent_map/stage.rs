@@ -95,7 +95,7 @@ pub(crate) fn stage(
             fresh: vec![],
             raised: vec![],
         };
-        let mut stager = Stager { space, reservation, shadow_to, staged: empty };
+        let mut stager = Stager { space, purpose, reservation, shadow_to, staged: empty };
         if let Err(error) = stager.root(tree, height, &clipped) {
             stager.staged.cancel(space)?;
             return Err(error);
@@ -176,6 +176,7 @@ type Entries = [Option<Entry>; 512];
 
 struct Stager<'a> {
     space: &'a Space,
+    purpose: Purpose,
     reservation: Reservation<'a>,
     shadow_to: u8,
     staged: Staged,
@@ -328,8 +329,6 @@ impl Stager<'_> {
     }
 
     fn write_node(&mut self, entries: &Entries, level: u8) -> Result<BlockNumber> {
-        let block = self.space.allocate_one(&mut self.reservation)?;
-        self.staged.fresh.push(block);
         let mut bytes = [0; BLOCK_BYTES];
         for (slot, (to, entry)) in (0..).zip(bytes.chunks_exact_mut(8).zip(entries)) {
             if let Some(entry) = entry {
@@ -337,9 +336,26 @@ impl Stager<'_> {
             }
         }
         let region = &self.space.runtime.region;
-        let flushed = region.flush(region.write(block.offset(), &bytes)?);
-        self.staged.flushed = std::mem::replace(&mut self.staged.flushed, Flushed::none()).join(flushed);
-        Ok(block)
+        loop {
+            let block = self.space.allocate_one(&mut self.reservation)?;
+            match region.write(block.offset(), &bytes) {
+                Ok(stored) => {
+                    self.staged.fresh.push(block);
+                    let before = std::mem::replace(&mut self.staged.flushed, Flushed::none());
+                    self.staged.flushed = before.join(region.flush(stored));
+                    return Ok(block);
+                }
+                // A bad block: another one will do.
+                Err(error) if error.kind() == ErrorKind::MediaError && !region.is_sound(block) => {
+                    self.space.give_back(&[block]);
+                    self.reservation.join(self.space.reserve(1, self.purpose)?);
+                }
+                Err(error) => {
+                    self.space.give_back(&[block]);
+                    return Err(error);
+                }
+            }
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::extent_map::stage::stage;
 use crate::extent_map::{Change, Content, Tree};
 use crate::format::inode::{self, Birth, INODE_SIZE, Kind, KindWord};
+use crate::format::lane::{RECORDS_MAX, Record};
 use crate::format::layout::TABLE_INODE;
 use crate::journal::Store;
 use crate::pmem::Flushed;
@@ -129,21 +130,20 @@ impl Table {
         let end = start + GROWTH_BLOCKS;
         while start < end {
             let run = store.space.allocate(&mut reservation, end - start, None)?;
-            let zeroed = region.flush(region.zero(run.first.offset(), run.blocks * BLOCK_SIZE)?);
+            let taken = (0..run.blocks).map(|block| run.first.add(block));
             let content = Content::Blocks { first: run.first, unwritten: false };
             let change = Change { start: FileBlock(start), blocks: run.blocks, content };
-            let tree = Tree::of(&store.space, table.place)?;
-            let staged = stage(&store.space, &tree, &[change], usize::MAX, Purpose::Release)?;
-            let ready = region.fence(staged.flushed.join(zeroed))?;
-            let mut published = Flushed::none();
-            for record in &staged.records {
-                published =
-                    published.join(region.flush(region.publish(record.place, record.value, &ready)?));
-            }
-            let durable = region.fence(published)?;
-            store.space.lower_all(&staged.dropped)?;
+            let staged = region.zero(run.first.offset(), run.blocks * BLOCK_SIZE).and_then(|zeroed| {
+                let tree = Tree::of(&store.space, table.place)?;
+                Ok((stage(&store.space, &tree, &[change], RECORDS_MAX - 1, Purpose::Release)?, zeroed))
+            });
+            let (staged, zeroed) = staged.inspect_err(|_| {
+                store.space.give_back(&taken.clone().collect::<Vec<_>>());
+            })?;
             start += run.blocks;
-            table.publish_size(store, start * BLOCK_SIZE, &durable)?;
+            let value = inode::encode_size(start * BLOCK_SIZE, table.number);
+            let size = Record { place: table.field(inode::at::SIZE), value };
+            staged.with_fresh(taken).commit_atomic(store, region.flush(zeroed), &[size])?;
         }
         Ok(())
     }

@@ -10,15 +10,27 @@
 //! nobody before [`Write::end`], which fences the data, publishes the entries and only then lowers the counts of what was
 //! replaced. A write that fails or is short publishes nothing and gives back what it took. The two mappings are two
 //! fields: where the old data lies is never squeezed into where the new data goes.
+//!
+//! | module | what |
+//! |---|---|
+//! | here | reads and writes |
+//! | [`share`] | two files side by side: compare, then share |
+//! | [`events`] | begin and end, as `tracing` events |
 
-use crate::error::Result;
+pub(crate) mod events;
+pub(crate) mod share;
+
+use std::fmt;
+
+use crate::error::{Error, ErrorKind, Result};
 use crate::extent_map::stage::stage;
 use crate::extent_map::{Change, Content, Found, Mapped, Tree};
 use crate::inode::Inode;
 use crate::journal::Store;
 use crate::pmem::Flushed;
 use crate::space::Purpose;
-use crate::units::{BLOCK_SIZE, BlockNumber, FileBlock, PoolOffset};
+use crate::units::{BLOCK_SIZE, BlockNumber, FileBlock, InodeNumber, PoolOffset};
+use events::{Intent, Outcome, Piece};
 
 /// What lies at a piece of a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,6 +65,16 @@ impl Mapping {
     }
 }
 
+impl fmt::Display for Mapping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            MappingKind::Hole => f.write_str("hole"),
+            MappingKind::Unwritten => write!(f, "unwritten {}", self.first.0),
+            MappingKind::Written => write!(f, "written {}", self.first.0),
+        }
+    }
+}
+
 /// How a write goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Action {
@@ -64,6 +86,15 @@ pub(crate) enum Action {
     Copy,
     /// Nothing is there: allocate.
     Allocate,
+}
+
+/// Where a write may go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Placement {
+    /// Wherever that is right: in place where the blocks are the file's alone.
+    Any,
+    /// Into new blocks: memory under the old ones is lost.
+    Elsewhere,
 }
 
 /// One contiguous piece of a write.
@@ -109,12 +140,13 @@ impl<'a> Write<'a> {
         start: FileBlock,
         blocks: u64,
         goal: Option<BlockNumber>,
+        placement: Placement,
     ) -> Result<Write<'a>> {
         let tree = Tree::of(&store.space, inode.place)?;
         let Found { mapped, blocks } = tree.find(&store.space, start, blocks, true)?;
         let srcmap = Mapping::of(mapped);
         let (action, mapping, blocks) = match mapped {
-            Some(Mapped { exclusive: true, unwritten, .. }) => {
+            Some(Mapped { exclusive: true, unwritten, .. }) if placement == Placement::Any => {
                 (if unwritten { Action::Convert } else { Action::InPlace }, srcmap, blocks)
             }
             shared => {
@@ -130,12 +162,41 @@ impl<'a> Write<'a> {
             }
         };
         let iomap = Iomap { start, blocks, mapping, srcmap, action };
-        tracing::trace!(inode = inode.number.0, ?iomap, "iomap_begin");
+        events::begin(Piece::of_write(inode.number, &iomap), mapping, srcmap, Some(action));
         Ok(Write { store, inode: *inode, tree, iomap })
+    }
+
+    /// Takes back what begin made, after the data could not be stored; says where to try again. Blocks whose memory is lost are
+    /// put out of use, so that each try meets other ones.
+    ///
+    /// # Errors
+    /// The same error where another try would fail too: it was not the place of the new data that failed.
+    pub(crate) fn failed(self, error: Error) -> Result<Placement> {
+        let region = &self.store.runtime.region;
+        let Iomap { mapping, blocks, action, .. } = self.iomap;
+        if error.kind() != ErrorKind::MediaError {
+            self.cancel();
+            return Err(error);
+        }
+        match action {
+            Action::InPlace | Action::Convert => Ok(Placement::Elsewhere),
+            Action::Copy | Action::Allocate => {
+                let bad = (0..blocks).filter(|&block| !region.is_sound(mapping.first.add(block))).count();
+                self.cancel();
+                if bad > 0 { Ok(Placement::Elsewhere) } else { Err(error) }
+            }
+        }
     }
 
     /// Makes the piece part of the file, after the data that `data` covers.
     pub(crate) fn end(self, data: Flushed) -> Result<()> {
+        let piece = Piece::of_write(self.inode.number, &self.iomap);
+        self.publish(data)?;
+        events::end(piece, Outcome::Done);
+        Ok(())
+    }
+
+    fn publish(self, data: Flushed) -> Result<()> {
         let Write { store, inode, tree, iomap } = &self;
         if iomap.action == Action::InPlace {
             return store.runtime.region.fence(data).map(|_| ());
@@ -149,13 +210,16 @@ impl<'a> Write<'a> {
                 return Err(error);
             }
         };
+        let fresh = matches!(iomap.action, Action::Copy | Action::Allocate);
+        let taken = (0..iomap.blocks).filter(|_| fresh).map(|block| iomap.mapping.first.add(block));
         let _change = store.runtime.begin_change(inode.place)?;
-        staged.commit(store, data)
+        staged.with_fresh(taken).commit(store, data)
     }
 
     /// Takes back what begin made.
     pub(crate) fn cancel(self) {
         let Write { store, iomap, .. } = self;
+        events::end(Piece::of_write(self.inode.number, &iomap), Outcome::Cancelled);
         if matches!(iomap.action, Action::Copy | Action::Allocate) {
             let blocks: Vec<BlockNumber> = (0..iomap.blocks).map(|n| iomap.mapping.first.add(n)).collect();
             store.space.give_back(&blocks);
@@ -164,26 +228,39 @@ impl<'a> Write<'a> {
 }
 
 /// The block after the one that holds the file block before `start`.
-fn after_previous(store: &Store, tree: &Tree, start: FileBlock) -> Result<Option<BlockNumber>> {
+pub(crate) fn after_previous(store: &Store, tree: &Tree, start: FileBlock) -> Result<Option<BlockNumber>> {
     let Some(before) = start.0.checked_sub(1) else { return Ok(None) };
     let found = tree.find(&store.space, FileBlock(before), 1, false)?;
     Ok(found.mapped.map(|mapped| mapped.block.add(1)))
 }
 
-/// What a read finds at byte `offset` of a tree: where it lies, if anywhere, and for how many bytes, up to `len`.
+/// What a read finds at byte `offset` of a tree, the one of `inode`: where it lies, if anywhere, and for how many bytes, up
+/// to `len`.
 pub(crate) fn read_mapping(
     store: &Store,
+    inode: InodeNumber,
     tree: &Tree,
     offset: u64,
     len: u64,
 ) -> Result<(Option<PoolOffset>, u64)> {
     let within = offset % BLOCK_SIZE;
     let blocks = (within + len).div_ceil(BLOCK_SIZE);
-    let found = tree.find(&store.space, FileBlock::of(offset), blocks, false)?;
+    let start = FileBlock::of(offset);
+    let found = tree.find(&store.space, start, blocks, false)?;
     let bytes = (found.blocks * BLOCK_SIZE - within).min(len);
-    let place = match Mapping::of(found.mapped) {
+    let mapping = Mapping::of(found.mapped);
+    let piece = Piece { inode, intent: Intent::Read, start, blocks: found.blocks };
+    events::begin(piece, mapping, mapping, None);
+    let place = match mapping {
         Mapping { kind: MappingKind::Written, first } => Some(first.offset().add(within)),
         _ => None,
     };
     Ok((place, bytes))
+}
+
+/// A read of what [`read_mapping`] found has ended.
+pub(crate) fn read_end(inode: InodeNumber, offset: u64, bytes: u64) {
+    let start = FileBlock::of(offset);
+    let blocks = (offset + bytes).div_ceil(BLOCK_SIZE) - start.0;
+    events::end(Piece { inode, intent: Intent::Read, start, blocks }, Outcome::Done);
 }

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::lane::{self, RECORDS_MAX, Record};
 use crate::format::layout::{self, LANES_PER_SLOT};
 use crate::pmem::{Durable, Flushed, Region};
@@ -27,21 +27,28 @@ pub(crate) use store::{Settings, Store};
 /// This member's lanes.
 pub(crate) struct Journal {
     runtime: Arc<Runtime>,
-    idle: Mutex<Vec<u32>>,
+    lanes: Mutex<Lanes>,
     returned: Condvar,
     sequence: AtomicU32,
+}
+
+struct Lanes {
+    idle: Vec<u32>,
+    /// Lanes that are not lost, idle or not.
+    sound: u32,
 }
 
 struct Lane<'a> {
     journal: &'a Journal,
     index: u32,
+    lost: bool,
 }
 
 impl Journal {
     pub(crate) fn new(runtime: Arc<Runtime>) -> Journal {
         Journal {
             runtime,
-            idle: Mutex::new((0..LANES_PER_SLOT).collect()),
+            lanes: Mutex::new(Lanes { idle: (0..LANES_PER_SLOT).collect(), sound: LANES_PER_SLOT }),
             returned: Condvar::new(),
             sequence: AtomicU32::new(1),
         }
@@ -53,10 +60,12 @@ impl Journal {
     pub(crate) fn commit(&self, records: &[Record], staged: Flushed) -> Result<Durable> {
         assert!(!records.is_empty() && records.len() <= RECORDS_MAX, "{} records", records.len());
         let region = &self.runtime.region;
-        let lane = self.take()?;
-        let place = layout::lane(self.runtime.member.slot, lane.index);
+        // Lost memory is found out before anything is stored: half way only a replay could go on.
+        for record in records {
+            region.load(record.place)?;
+        }
         let (body, validity) = lane::encode(records, self.next_sequence());
-        let written = region.flush(region.write(place.add(8), &body)?);
+        let (_lane, place, written) = self.write_body(&body)?;
         let ready = region.fence(staged.join(written))?;
         let valid = region.publish(place, validity, &ready)?;
         let done = region.fence(region.flush(valid)).and_then(|valid| {
@@ -64,20 +73,36 @@ impl Journal {
             let retired = region.publish(place, 0, &applied)?;
             region.fence(region.flush(retired))
         });
-        if done.is_err() {
-            self.runtime.lose();
+        if let Err(error) = &done {
+            self.runtime.lose(error);
             self.returned.notify_all();
         }
         done
     }
 
+    /// Writes the records of a transaction to a lane whose memory is not lost.
+    fn write_body(&self, body: &[u8]) -> Result<(Lane<'_>, PoolOffset, Flushed)> {
+        let region = &self.runtime.region;
+        loop {
+            let lane = self.take()?;
+            let place = layout::lane(self.runtime.member.slot, lane.index);
+            // The validity word too must be there: a store to it can no longer be taken back.
+            let written = region.load(place).and_then(|_| region.write(place.add(8), body));
+            match written {
+                Ok(stored) => return Ok((lane, place, region.flush(stored))),
+                Err(error) if error.kind() == ErrorKind::MediaError => lane.give_up(error)?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     fn take(&self) -> Result<Lane<'_>> {
-        let mut idle = self.idle.lock();
+        let mut lanes = self.lanes.lock();
         loop {
             self.runtime.check_lost()?;
-            match idle.pop() {
-                Some(index) => return Ok(Lane { journal: self, index }),
-                None => self.returned.wait(&mut idle),
+            match lanes.idle.pop() {
+                Some(index) => return Ok(Lane { journal: self, index, lost: false }),
+                None => self.returned.wait(&mut lanes),
             }
         }
     }
@@ -92,13 +117,30 @@ impl Journal {
     }
 }
 
+impl Lane<'_> {
+    /// Takes a lane whose memory is lost out of use; the last one stays, and with it the error.
+    #[cold]
+    fn give_up(mut self, error: Error) -> Result<()> {
+        let mut lanes = self.journal.lanes.lock();
+        if lanes.sound == 1 {
+            drop(lanes);
+            return Err(error.context("the last lane of this process"));
+        }
+        lanes.sound -= 1;
+        drop(lanes);
+        self.lost = true;
+        tracing::error!(%error, lane = self.index, "a lane is put out of use");
+        Ok(())
+    }
+}
+
 impl Drop for Lane<'_> {
     fn drop(&mut self) {
         // A lane that is valid stays so until it has been replayed.
-        if self.journal.runtime.is_lost() {
+        if self.lost || self.journal.runtime.is_lost() {
             return;
         }
-        self.journal.idle.lock().push(self.index);
+        self.journal.lanes.lock().idle.push(self.index);
         self.journal.returned.notify_one();
     }
 }

@@ -15,7 +15,7 @@ use super::census::Census;
 use super::finding::{Finding, Remedy};
 use super::recover::{for_each_inode, reclaim};
 use super::{names, superblocks, tree_owners};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::inode::Kind;
 use crate::format::layout::{self, SLOT_COUNT};
 use crate::inode::{Core, advisory};
@@ -86,7 +86,8 @@ impl CheckReport {
 /// Checks the whole pool. Nothing changes in it meanwhile: other members wait.
 ///
 /// # Errors
-/// `Busy` where an operation of a member does not end within a second; `MediaError`. Damage is no error, but in the report.
+/// `Busy` where an operation of a member does not end within a second; `MediaError` where the runtime area is lost. Damage is no
+/// error, but in the report.
 pub(crate) fn check(core: &Core) -> Result<CheckReport> {
     let (mut report, findings) = inspect(core)?;
     report.problems = findings.into_iter().map(|finding| finding.problem).collect();
@@ -154,12 +155,19 @@ fn check_counts(
     findings: &mut Vec<Finding>,
 ) -> Result<()> {
     let volatile = volatile_references(core, findings)?;
-    let mut free = 0;
+    let (mut free, mut lost) = (0, false);
     for first in chunks(pool_blocks) {
-        free += check_chunk(core, census, first, &volatile, report, findings)?;
+        match check_chunk(core, census, first, &volatile, report, findings) {
+            Ok(in_chunk) => free += in_chunk,
+            Err(error) if error.kind() == ErrorKind::MediaError => {
+                findings.push(Finding::of("reference counts", first, &error, Remedy::None));
+                lost = true;
+            }
+            Err(error) => return Err(error),
+        }
     }
     let promised = core.store.runtime.region.load(at::FREE_BLOCKS)?;
-    if promised > free && !promises_hold(core, pool_blocks)? {
+    if !lost && promised > free && !promises_hold(core, pool_blocks)? {
         let expected = format!("at most {free}");
         let place = "the runtime header";
         findings.push(Finding::new("number of free blocks", place, expected, promised, Remedy::Recount));
@@ -264,6 +272,12 @@ fn volatile_references(core: &Core, findings: &mut Vec<Finding>) -> Result<HashM
             }
         }
     }
+    let deferred = store.space.deferred_blocks().unwrap_or_else(|error| {
+        let place = "the runtime header";
+        findings.push(Finding::of("list of dropped references", place, &error, Remedy::Later));
+        vec![]
+    });
+    deferred.into_iter().for_each(|block| *references.entry(block).or_insert(0) += 1);
     let walked = for_each_inode(store, |inode| match advisory::volatile_blocks(store, &inode) {
         Ok(blocks) => blocks.into_iter().for_each(|block| *references.entry(block).or_insert(0) += 1),
         Err(error) => {

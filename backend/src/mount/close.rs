@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use super::recover::reclaim;
 use super::superblocks;
+use super::sync::flush_appended;
 use crate::error::Result;
 use crate::format::layout;
 use crate::format::superblock::State;
 use crate::inode::Core;
 use crate::pmem::{Flushed, Region};
+use crate::runtime::at;
 use crate::runtime::member::{MEMBERS_BYTE, OPENING_BYTE, any_slot_in_use};
-use crate::runtime::{Runtime, at};
 use crate::units::{CHUNK_SIZE, PoolOffset};
 
 /// Ends this handle; the last one of the process ends its membership and says how that went.
@@ -37,7 +38,7 @@ pub(super) fn leave(core: &Core) -> Result<()> {
     runtime.free_slot(runtime.member.slot, runtime.member.generation)?;
     let last = runtime.lock_file.try_exclusive(MEMBERS_BYTE)?;
     if left.is_ok() && last && runtime.deaths()? == 0 && !any_slot_in_use(&runtime.region)? {
-        mark_clean(runtime)?;
+        mark_clean(core)?;
     }
     left
 }
@@ -50,9 +51,11 @@ fn give_back(core: &Core) -> Result<()> {
     space.settle()
 }
 
-/// Makes the counts durable, then says in the superblock that they can be trusted.
-fn mark_clean(runtime: &Runtime) -> Result<()> {
-    let region = &runtime.region;
+/// Makes durable what the next epoch takes for durable: the counts, and sizes that were stored lazily. Then says in the
+/// superblock that the counts can be trusted.
+pub(super) fn mark_clean(core: &Core) -> Result<()> {
+    let region = &core.store.runtime.region;
+    flush_appended(core)?;
     let mut superblock = superblocks::read(region)?;
     flush_counts(region, superblock.pool_blocks)?;
     superblock.free_blocks = region.load(at::FREE_BLOCKS)?;

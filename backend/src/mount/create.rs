@@ -151,13 +151,16 @@ fn prepare(file: &File, size: Option<u64>, sparse: bool) -> Result<bool> {
         return Err(Error::new(ErrorKind::InvalidInput, "a pool in a file needs a size"));
     };
     // All bytes of an overwritten file go: what is read back is zeros.
-    let sized =
-        file.set_len(0).and_then(|()| if sparse { file.set_len(size) } else { make_room(file, size) });
-    sized.map_err(|error| {
-        if !sparse && file.set_len(0).is_err() {
+    file.set_len(0).map_err(|error| Error::os("ftruncate to 0 bytes", error))?;
+    if sparse {
+        file.set_len(size).map_err(|error| Error::os(format!("ftruncate to {size} bytes"), error))?;
+        return Ok(false);
+    }
+    make_room(file, size).map_err(|error| {
+        if file.set_len(0).is_err() {
             tracing::debug!("a file that could not get its space keeps what it got");
         }
-        Error::os(format!("give the pool {size} bytes"), error)
+        Error::os(format!("fallocate {size} bytes"), error)
     })?;
     Ok(false)
 }

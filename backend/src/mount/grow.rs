@@ -54,8 +54,10 @@ fn shrinking(old_blocks: u64, new_size: u64) -> Error {
 
 /// Makes the file as long as wanted, durably. A file that was sparse, or trimmed, stays so.
 fn make_room(region: &Region, wanted: u64) -> Result<()> {
-    let failed = |error| Error::os(format!("make the file {wanted} bytes long"), error);
-    let metadata = region.file().metadata().map_err(failed)?;
+    let failed = |call, error| {
+        Error::os(format!("{call} to make the file {wanted} bytes long"), error).at(region.path())
+    };
+    let metadata = region.file().metadata().map_err(|error| failed("stat", error))?;
     if metadata.file_type().is_char_device() {
         if region.len() >= wanted {
             return Ok(());
@@ -72,10 +74,10 @@ fn make_room(region: &Region, wanted: u64) -> Result<()> {
             .and_then(|()| allocate(region.file(), old, wanted - old))
         {
             Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
-                region.file().set_len(wanted).map_err(failed)?;
+                region.file().set_len(wanted).map_err(|error| failed("ftruncate", error))?;
             }
-            other => other.map_err(failed)?,
+            other => other.map_err(|error| failed("fallocate", error))?,
         }
     }
-    region.file().sync_all().map_err(failed)
+    region.sync_size()
 }

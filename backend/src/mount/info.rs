@@ -6,7 +6,7 @@ use super::open::{Opening, RecoveryInfo};
 use super::recover::for_each_inode;
 use super::superblocks;
 use super::usage::{SpaceUsage, usage};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::format::inode::{SNAPSHOT_DIRECTORY, at as field_at};
 use crate::format::layout::SLOT_COUNT;
 use crate::format::superblock::VERSION;
@@ -46,6 +46,8 @@ pub struct PoolInfo {
     pub clean_at_open: bool,
     /// What this process recovered when it opened it.
     pub recovered: Option<RecoveryInfo>,
+    /// Why nothing can be changed until all members have closed the pool, if a sync has failed in one of them.
+    pub read_only_since: Option<String>,
     /// Who has it open for writing; nobody where this process has it open for reading only.
     pub members: Vec<MemberInfo>,
     /// Its snapshots.
@@ -89,6 +91,7 @@ pub(crate) fn info(core: &Core, opening: &Opening) -> Result<PoolInfo> {
         usage: usage(core)?,
         clean_at_open: opening.clean,
         recovered: opening.recovery,
+        read_only_since: region.failed().map(|error| error.to_string()),
         members: members(core)?,
         snapshots: snapshots(core)?,
     })
@@ -152,8 +155,11 @@ fn held_by_slot(core: &Core) -> Result<Vec<Vec<String>>> {
             }
             Ok(())
         };
-        if failure.is_ok() {
-            failure = look();
+        match look() {
+            // What is held of an inode whose memory is lost nobody can tell.
+            Err(error) if error.kind() == ErrorKind::MediaError => {}
+            looked if failure.is_ok() => failure = looked,
+            _ => {}
         }
     })?;
     failure?;

@@ -12,6 +12,7 @@
 //! | [`rebuild`] | reference counts from a census |
 //! | [`check`], [`names`], `tree_owners` | looking for contradictions, online |
 //! | `finding`, [`repair`] | what puts them right without guessing, when asked |
+//! | [`scrub`] | reading everything, to find memory that is lost |
 //! | [`grow`], [`trim`] | more space from the host, unused space back to it |
 //! | [`sync`] | everything durable |
 //! | [`usage`], [`info`] | what there is |
@@ -33,6 +34,7 @@ pub(crate) mod options;
 pub(crate) mod rebuild;
 pub(crate) mod recover;
 pub(crate) mod repair;
+pub(crate) mod scrub;
 mod superblocks;
 pub(crate) mod sync;
 mod tree_owners;

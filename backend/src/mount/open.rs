@@ -6,7 +6,7 @@
 //!     yes: choose the superblock -> epoch + 1, state open, durably -> wipe volatile state -> replay all lanes
 //!          -> counts: trusted after a clean close, otherwise rebuilt, too high where there is damage
 //!     no:  check that the volatile state is of the superblock's epoch
-//!   take a slot -> recover the dead members that were met on the way
+//!   claim a slot -> recover the member that died in it -> occupy it -> recover the other dead members
 //! unlock the opening byte
 //! ```
 
@@ -26,8 +26,10 @@ use crate::journal::{self, Settings, Store};
 use crate::os::file::{Identity, identity};
 use crate::os::lock::LockFile;
 use crate::os::process;
-use crate::pmem::{Access, MapOptions, Region};
-use crate::runtime::member::{MEMBERS_BYTE, Member, OPENING_BYTE, any_slot_in_use, take_slot};
+use crate::pmem::{Access, FailedSync, MapOptions, Region};
+use crate::runtime::member::{
+    Claim, MEMBERS_BYTE, Member, OPENING_BYTE, any_slot_in_use, claim_slot, occupy,
+};
 use crate::runtime::{Runtime, at};
 
 /// How a pool was found when this process opened it.
@@ -48,6 +50,9 @@ pub struct RecoveryInfo {
     pub orphans_removed: u64,
     /// Blocks in use, whose references were counted.
     pub blocks_counted: u64,
+    /// The sync that failed when the pool was last open in this boot of the machine: what had not been durable by then may be
+    /// lost, though it can still be read here, until it is written again.
+    pub failed_sync: Option<FailedSync>,
     /// What contradicts the format in the maps and inodes; [`Pool::check`](crate::Pool::check) names it. What is damaged answers
     /// [`Corrupt`](crate::ErrorKind::Corrupt), the rest of the pool can be used.
     pub problems: u64,
@@ -120,6 +125,7 @@ pub(super) struct Begun {
     pub(super) superblock: Superblock,
     was_clean: bool,
     counts_survived: bool,
+    failed_sync: Option<FailedSync>,
 }
 
 /// Begins an epoch: all volatile state of before is void.
@@ -130,9 +136,10 @@ pub(super) fn begin(region: &Region, node: Identity, force: bool) -> Result<Begu
     let was_clean = whole && superblock.state == State::Clean && counts_plausible(&superblock);
     let counts_survived =
         superblock.boot_id == process::boot_id()? && superblock.node == [node.device, node.inode];
+    let failed_sync = failed_sync(region, &superblock)?;
     begin_epoch(region, &mut superblock, node)?;
     wipe(region, superblock.epoch, superblock.pool_blocks)?;
-    Ok(Begun { superblock, was_clean, counts_survived })
+    Ok(Begun { superblock, was_clean, counts_survived, failed_sync })
 }
 
 fn open_first(
@@ -156,11 +163,18 @@ pub(super) fn become_first(
     lock_file: LockFile,
     begun: &Begun,
 ) -> Result<(Arc<Core>, Vec<Inode>, RecoveryInfo)> {
-    let Begun { superblock, was_clean, counts_survived } = begun;
+    let Begun { superblock, was_clean, counts_survived, failed_sync } = begun;
     let pool_blocks = superblock.pool_blocks;
     let mut transactions_replayed = 0;
     for slot in 0..SLOT_COUNT {
-        transactions_replayed += journal::recover(&region, slot)?;
+        match journal::recover(&region, slot) {
+            Ok(replayed) => transactions_replayed += replayed,
+            // Every transaction had been applied: what the lane held is no matter.
+            Err(error) if *was_clean && error.kind() == ErrorKind::MediaError => {
+                tracing::error!(%error, slot, "a lane is lost");
+            }
+            Err(error) => return Err(error),
+        }
     }
     let Rebuilt { free_blocks, inodes_used, orphans, problems } = if *was_clean {
         let (free_blocks, inodes_used) = (superblock.free_blocks, superblock.inodes_used);
@@ -181,6 +195,7 @@ pub(super) fn become_first(
         orphans_removed: 0,
         problems,
         blocks_counted: layout::allocatable_blocks(pool_blocks).saturating_sub(free_blocks),
+        failed_sync: *failed_sync,
         microseconds: 0,
     };
     Ok((core, orphans, recovery))
@@ -203,12 +218,20 @@ fn join(region: Region, lock_file: LockFile) -> Result<(Arc<Core>, Opening)> {
     Ok((core, Opening { clean: true, recovery: None }))
 }
 
-/// Becomes a member: takes a slot and recovers the dead members that were met on the way. The volatile state is in order,
-/// and the opening byte stays locked.
+/// Becomes a member: takes a slot and recovers all members that have died. The volatile state is in order, and the opening
+/// byte stays locked.
 pub(super) fn assemble(region: Region, lock_file: LockFile, superblock: &Superblock) -> Result<Arc<Core>> {
-    let (member, dead) = take_slot(&region, &lock_file)?;
+    let Claim { member, predecessor, dead } = claim_slot(&region, &lock_file)?;
     let core = member_core(region, lock_file, member, superblock);
     let runtime = &core.store.runtime;
+    let recovered = predecessor
+        .map_or(Ok(()), |Member { slot, generation }| runtime.recover_claimed(slot, generation))
+        .and_then(|()| occupy(&runtime.region, member));
+    if let Err(error) = recovered {
+        // What hangs from the slot is the dead member's still: nothing of it may be given back as one's own.
+        runtime.lose(&error);
+        return Err(error);
+    }
     for Member { slot, generation } in dead {
         runtime.recover_if_dead(slot, generation)?;
     }
@@ -259,6 +282,17 @@ fn check_other_node(region: &Region, superblock: &Superblock, node: Identity, fo
     ))
 }
 
+/// The sync that failed while the pool was last open, if that was in this boot: the runtime header is not durable.
+fn failed_sync(region: &Region, superblock: &Superblock) -> Result<Option<FailedSync>> {
+    if superblock.state == State::Clean
+        || superblock.boot_id != process::boot_id()?
+        || region.load(at::EPOCH)? != superblock.epoch
+    {
+        return Ok(None);
+    }
+    Ok(FailedSync::decode(region.load(at::FAILED_SYNC)?))
+}
+
 fn counts_plausible(superblock: &Superblock) -> bool {
     superblock.free_blocks <= layout::allocatable_blocks(superblock.pool_blocks)
         && superblock.inodes_used <= superblock.inodes_max
@@ -279,5 +313,7 @@ pub(super) fn wipe(region: &Region, epoch: u64, pool_blocks: u64) -> Result<()> 
     region.fence(region.flush_data(zeroed))?;
     region.store_u64(at::POOL_BLOCKS, pool_blocks)?;
     region.store_u64(at::INODE_CURSOR, 1)?;
+    // Never what it was in an epoch before: a private view compares.
+    region.store_u64(at::MOVES, epoch << 32)?;
     region.store_u64(at::EPOCH, epoch)
 }

@@ -12,11 +12,12 @@ use parking_lot::Mutex;
 use super::census::Census;
 use super::check::Problem;
 use crate::error::{Error, Result};
+use crate::format::inode::at;
 use crate::format::layout;
 use crate::inode::Inode;
 use crate::journal::Store;
 use crate::pmem::{Flushed, Region};
-use crate::runtime::at;
+use crate::runtime::at as volatile_at;
 use crate::space::counts::{COUNT_MAX, chunk_hint};
 use crate::units::{BlockNumber, CHUNK_BLOCKS, CHUNK_SIZE};
 
@@ -57,7 +58,8 @@ impl Hidden {
 }
 
 /// Counts all references and stores the counts and the hints of free blocks. `counts_survived` says that the counts of before are
-/// not too low.
+/// not too low. Makes the sizes of all files durable: who stored them lazily may have died, and the note of it dies with
+/// the epoch.
 pub(super) fn rebuild(region: &Region, pool_blocks: u64, counts_survived: bool) -> Result<Rebuilt> {
     let mut census = Census::take(region, pool_blocks)?;
     let hidden = match (census.hides_references(), counts_survived) {
@@ -73,6 +75,10 @@ pub(super) fn rebuild(region: &Region, pool_blocks: u64, counts_survived: bool) 
     }
     let damaged = census.damaged().len() as u64;
     let inodes = census.inodes();
+    let sizes = inodes.iter().fold(Flushed::none(), |flushed, facts| {
+        flushed.join(region.flush_range(facts.inode.field(at::SIZE), 8))
+    });
+    region.fence(sizes)?;
     Ok(Rebuilt {
         free_blocks,
         inodes_used: inodes.len() as u64 + damaged,
@@ -92,8 +98,8 @@ pub(super) fn recount(store: &Store) -> Result<bool> {
     }
     let free_blocks = store_counts(region, &census, pool_blocks, Hidden::Nothing)?;
     let inodes = census.inodes().len() + census.damaged().len();
-    region.store_u64(at::FREE_BLOCKS, free_blocks)?;
-    region.store_u64(at::INODES_USED, inodes as u64)?;
+    region.store_u64(volatile_at::FREE_BLOCKS, free_blocks)?;
+    region.store_u64(volatile_at::INODES_USED, inodes as u64)?;
     Ok(true)
 }
 

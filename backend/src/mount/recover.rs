@@ -89,7 +89,8 @@ pub(crate) fn reclaim(core: &Core) -> Result<u64> {
     for (done, &orphan) in orphans.iter().enumerate() {
         match reclaim_orphan(&core.store, orphan.number) {
             Ok(reclaimed) => freed += reclaimed.inodes,
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
+            Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::MediaError) => {
+                core.store.runtime.leave_doubt();
                 tracing::error!(%error, inode = orphan.number.0, "an inode without a name could not be freed");
             }
             Err(error) => {

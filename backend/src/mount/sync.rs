@@ -9,11 +9,16 @@ use crate::pmem::medium::Granularity;
 
 /// On page media one sync of the file; elsewhere only the sizes of files that were appended to are left to flush.
 pub(crate) fn sync(core: &Core) -> Result<()> {
+    match core.store.runtime.region.granularity() {
+        Granularity::Page => core.store.space.settle(),
+        _ => flush_appended(core),
+    }
+}
+
+/// Makes the sizes durable that appends of this epoch have stored lazily.
+pub(super) fn flush_appended(core: &Core) -> Result<()> {
     let store = &core.store;
     let region = &store.runtime.region;
-    if region.granularity() == Granularity::Page {
-        return store.space.settle();
-    }
     let mut flushed = Flushed::none();
     for_each_inode(store, |inode| {
         let ours = region.load(inode.field(at::EPOCH)).is_ok_and(|epoch| epoch == store.runtime.epoch);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::open::{Opening, same_file, store_of, wipe};
 use super::superblocks;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::layout::SLOT_COUNT;
 use crate::format::superblock::State;
 use crate::inode::Core;
@@ -40,7 +40,14 @@ fn view(region: Region, lock_file: LockFile) -> Result<(Arc<Core>, Opening)> {
     wipe(&region, superblock.epoch, superblock.pool_blocks)?;
     if !in_use {
         for slot in 0..SLOT_COUNT {
-            journal::recover(&region, slot)?;
+            match journal::recover(&region, slot) {
+                Ok(_) => {}
+                // What it held is lost; what a snapshot holds was whole before.
+                Err(error) if error.kind() == ErrorKind::MediaError => {
+                    tracing::error!(%error, slot, "a lane is lost");
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
     region.store_u64(at::INODES_USED, superblock.inodes_used)?;

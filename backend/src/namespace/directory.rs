@@ -24,10 +24,6 @@ use crate::runtime::at;
 use crate::space::Purpose;
 use crate::units::{BLOCK_BYTES, BlockNumber, FileBlock, PoolOffset};
 
-/// How often a reader tries without the lock, and how long it waits between.
-const TRIES: usize = 16;
-const SPINS: usize = 64;
-
 /// A directory: its inode, and which of the inode's lives is meant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Directory {
@@ -76,14 +72,8 @@ impl Directory {
         if lock == Lock::Held {
             return attempt();
         }
-        for _ in 0..TRIES {
-            if let Some(sequence) = store.runtime.sequence(self.inode.place)? {
-                let answer = attempt();
-                if store.runtime.unchanged_since(self.inode.place, sequence)? {
-                    return answer;
-                }
-            }
-            (0..SPINS).for_each(|_| std::hint::spin_loop());
+        if let Some(answer) = store.runtime.look_unlocked(self.inode.place, attempt)? {
+            return answer;
         }
         let _held = store.runtime.lock(at::NAMESPACE)?;
         // Who died in the middle of a change left the counter odd: nobody should have to wait for it again.
@@ -272,7 +262,7 @@ pub(super) fn publish(
     match staged {
         Ok((staged, flushed)) => {
             let _change = store.runtime.begin_change(directory.inode.place)?;
-            staged.commit_atomic(store, flushed, more)
+            staged.with_fresh(taken).commit_atomic(store, flushed, more)
         }
         Err(error) => {
             store.space.give_back(&taken);

@@ -85,6 +85,19 @@ impl Edit {
         self.set(inode.field(at::LINKS), inode::encode_links(links, inode.number));
     }
 
+    /// Gives an inode one link more.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TooManyLinks`].
+    pub(crate) fn link(&mut self, store: &Store, inode: &Inode) -> Result<()> {
+        let place = inode.field(at::LINKS);
+        let word = self.pending(place, || store.runtime.region.load(place))?;
+        let more = inode::decode_links(word, inode.number)?.checked_add(1);
+        let more = more.ok_or_else(|| Error::new(ErrorKind::TooManyLinks, "the file has 2^32 - 1 names"))?;
+        self.set_links(inode, more);
+        Ok(())
+    }
+
     /// Takes one link from an inode, if it has any; how many are left.
     pub(crate) fn unlink(&mut self, store: &Store, inode: &Inode) -> Result<u32> {
         let place = inode.field(at::LINKS);

@@ -15,7 +15,9 @@
 //! | [`directory`] | hashed directories: looking up, listing, making room |
 //! | [`edit`] | the words that a change of names stores as one |
 //! | [`resolve`] | what a path names; no lock is taken |
-//! | [`tree`] | create, link, rename, remove |
+//! | [`tree`] | create, rename, remove |
+//! | `link` | further names, several at once |
+//! | [`walk`] | every file below some paths |
 //! | [`survey`] | looking at a directory that may be damaged |
 //! | [`visited`] | where a walk has been |
 //! | [`reclaim`] | freeing what has no name, and is not open, any more |
@@ -27,12 +29,14 @@
 mod bucket;
 pub(crate) mod directory;
 pub(crate) mod edit;
+mod link;
 pub(crate) mod path;
 pub(crate) mod reclaim;
 pub(crate) mod resolve;
 pub(crate) mod survey;
 pub(crate) mod tree;
 pub(crate) mod visited;
+pub(crate) mod walk;
 
 #[cfg(test)]
 mod tests;

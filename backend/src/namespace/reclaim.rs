@@ -24,13 +24,22 @@ pub(crate) struct Reclaimed {
     pub(crate) inodes: u64,
 }
 
+/// What becomes of files that are open when they lose their last name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Open {
+    /// They live on without a name until they are closed.
+    LivesOn,
+    /// A rollback has put another file in their place: their handles turn stale.
+    TurnsStale,
+}
+
 /// Frees the directory `top`, which has no name any more, and all that only it reaches. Takes the namespace lock for each
 /// step; the caller holds no lock. What others reclaim at the same time, or have reclaimed before, is passed over.
-pub(crate) fn reclaim_tree(store: &Store, top: &Directory) -> Result<Reclaimed> {
+pub(crate) fn reclaim_tree(store: &Store, top: &Directory, open: Open) -> Result<Reclaimed> {
     let mut reclaimed = Reclaimed::default();
     let mut waiting = vec![*top];
     while let Some(directory) = waiting.pop() {
-        while step(store, &directory, &mut waiting, &mut reclaimed)? == Step::More {}
+        while step(store, &directory, open, &mut waiting, &mut reclaimed)? == Step::More {}
     }
     Ok(reclaimed)
 }
@@ -46,6 +55,7 @@ enum Step {
 fn step(
     store: &Store,
     directory: &Directory,
+    open: Open,
     waiting: &mut Vec<Directory>,
     reclaimed: &mut Reclaimed,
 ) -> Result<Step> {
@@ -54,7 +64,7 @@ fn step(
         return Ok(Step::Done);
     }
     let Some(bucket) = directory::occupied_bucket(store, directory)? else {
-        reclaimed.inodes += u64::from(release(store, &directory.inode, directory.generation));
+        reclaimed.inodes += u64::from(release(store, &directory.inode, directory.generation, open));
         return Ok(Step::Done);
     };
     let mut edit = Edit::new();
@@ -70,7 +80,7 @@ fn step(
     for (inode, entry, links) in unlinked {
         match entry.kind {
             Kind::Directory => waiting.push(Directory { inode, generation: entry.generation }),
-            _ if links == 0 => reclaimed.inodes += u64::from(release(store, &inode, entry.generation)),
+            _ if links == 0 => reclaimed.inodes += u64::from(release(store, &inode, entry.generation, open)),
             _ => {}
         }
     }
@@ -92,23 +102,27 @@ fn is_orphan(store: &Store, inode: &Inode, kind: Kind, generation: u32) -> Resul
 
 /// Frees an inode whose last link has gone, unless it is open somewhere or has been freed already; whether it did. A
 /// failure leaves an orphan: the name is gone in any case. The caller holds the namespace lock.
-pub(crate) fn release(store: &Store, inode: &Inode, generation: u32) -> bool {
-    match try_release(store, inode, generation) {
+pub(crate) fn release(store: &Store, inode: &Inode, generation: u32, open: Open) -> bool {
+    match try_release(store, inode, generation, open) {
         Ok(released) => released,
         Err(error) => {
             tracing::error!(%error, inode = inode.number.0, "an inode without links could not be freed");
+            store.runtime.leave_doubt();
             false
         }
     }
 }
 
-fn try_release(store: &Store, inode: &Inode, generation: u32) -> Result<bool> {
+fn try_release(store: &Store, inode: &Inode, generation: u32, open: Open) -> Result<bool> {
     let _held = inode.lock(store)?;
     let kind = inode.kind(store)?;
-    if kind.kind == Kind::Free
-        || !is_orphan(store, inode, kind.kind, generation)?
-        || is_open_anywhere(store, inode)?
-    {
+    if kind.kind == Kind::Free || !is_orphan(store, inode, kind.kind, generation)? {
+        return Ok(false);
+    }
+    if is_open_anywhere(store, inode)? {
+        if open == Open::TurnsStale {
+            inode.set_replaced(store, true)?;
+        }
         return Ok(false);
     }
     advisory::release_extension(store, inode)?;
@@ -127,8 +141,9 @@ pub(crate) fn reclaim_orphan(store: &Store, number: InodeNumber) -> Result<Recla
         return Ok(Reclaimed::default());
     }
     if kind.kind == Kind::Directory {
-        return reclaim_tree(store, &Directory { inode, generation: kind.generation });
+        let top = Directory { inode, generation: kind.generation };
+        return reclaim_tree(store, &top, Open::LivesOn);
     }
     let _namespace = Namespace::lock(store, Authority::Snapshots)?;
-    Ok(Reclaimed { inodes: u64::from(release(store, &inode, kind.generation)) })
+    Ok(Reclaimed { inodes: u64::from(release(store, &inode, kind.generation, Open::LivesOn)) })
 }

@@ -162,23 +162,14 @@ fn not_found_if_stale(error: Error) -> Error {
     }
 }
 
-/// How often the words of an inode are read without its lock.
-const TRIES: usize = 16;
-
 /// What is known of an inode.
 ///
 /// # Errors
 /// [`ErrorKind::Stale`] if it has been removed.
 pub(crate) fn stat(store: &Store, located: &Located) -> Result<Stat> {
     let inode = &located.inode;
-    for _ in 0..TRIES {
-        if let Some(sequence) = store.runtime.sequence(inode.place)? {
-            let answer = read_stat(store, located);
-            if store.runtime.unchanged_since(inode.place, sequence)? {
-                return answer;
-            }
-        }
-        std::hint::spin_loop();
+    if let Some(answer) = store.runtime.look_unlocked(inode.place, || read_stat(store, located))? {
+        return answer;
     }
     // A file changes under its own lock, a directory under that of the namespace.
     let _held = match located.kind {

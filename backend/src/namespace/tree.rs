@@ -1,9 +1,8 @@
-//! Making, linking, moving and removing names: each one lane transaction under the namespace lock.
+//! Making, moving and removing names: each one lane transaction under the namespace lock.
 //!
 //! | operation | words of its transaction |
 //! |---|---|
 //! | create | links of the new inode, the name's bit |
-//! | hard link | links, the name's bit |
 //! | rename | the new name's bit, the old one's, the replaced one's, links of what was replaced |
 //! | remove | links, the name's bit |
 //!
@@ -14,7 +13,7 @@ use std::path::Path;
 use super::directory::{self, Directory, Lock};
 use super::edit::Edit;
 use super::path::components;
-use super::reclaim;
+use super::reclaim::{self, Open};
 use super::resolve::{self, Located};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::dirent::Dirent;
@@ -41,22 +40,22 @@ pub(crate) enum Authority {
 /// The namespace, locked: nobody else changes any name or any inode's links.
 #[must_use]
 pub(crate) struct Namespace<'a> {
-    store: &'a Store,
+    pub(super) store: &'a Store,
     authority: Authority,
     _held: Held<'a>,
     _mark: Mark<'a>,
 }
 
 /// The directory and the name that a path ends in.
-struct Place<'p> {
-    directory: Directory,
-    name: &'p [u8],
-    read_only: bool,
+pub(super) struct Place<'p> {
+    pub(super) directory: Directory,
+    pub(super) name: &'p [u8],
+    pub(super) read_only: bool,
     /// The inodes of all directories from the root to `directory`.
     way: Vec<InodeNumber>,
 }
 
-fn error<T>(kind: ErrorKind, message: &str) -> Result<T> {
+pub(super) fn error<T>(kind: ErrorKind, message: &str) -> Result<T> {
     Err(Error::new(kind, message))
 }
 
@@ -72,7 +71,15 @@ impl Core {
         // Reclaiming locks the namespace for each of its steps.
         let detached = self.namespace()?.detach(path)?;
         match detached {
-            Some(top) => reclaim::reclaim_tree(&self.store, &top).map(|_| ()).map_err(|error| error.at(path)),
+            Some(top) => match reclaim::reclaim_tree(&self.store, &top, Open::LivesOn) {
+                Ok(_) => Ok(()),
+                Err(error) => {
+                    // Its name is gone; what is left of it waits for the next try.
+                    self.orphans.lock().push(top.inode);
+                    self.store.runtime.leave_doubt();
+                    Err(error.at(path))
+                }
+            },
             None => Ok(()),
         }
     }
@@ -145,37 +152,6 @@ impl<'a> Namespace<'a> {
         create().map_err(|error| error.at(path))
     }
 
-    /// Gives the file `existing` a second name.
-    ///
-    /// # Errors
-    /// [`ErrorKind::IsADirectory`], [`ErrorKind::AlreadyExists`], [`ErrorKind::ReadOnly`] where either is part of a
-    /// snapshot, [`ErrorKind::TooManyLinks`], [`ErrorKind::NoSpace`].
-    pub(crate) fn hard_link(&self, existing: &Path, new: &Path) -> Result<()> {
-        let file = self.resolve(existing)?;
-        if file.kind == Kind::Directory {
-            return error(ErrorKind::IsADirectory, "a directory has one name only")
-                .map_err(|e: Error| e.at(existing));
-        }
-        let link = || {
-            let Some(place) = self.place(new)? else {
-                return error(ErrorKind::AlreadyExists, "it is the root");
-            };
-            if self.entry(&place)?.is_some() {
-                return error(ErrorKind::AlreadyExists, "the name exists already");
-            }
-            self.writable(place.read_only || file.read_only)?;
-            let links = file.inode.links(self.store)?;
-            let Some(more) = links.checked_add(1) else {
-                return error(ErrorKind::TooManyLinks, "the file has 2^32 - 1 names");
-            };
-            let mut edit = Edit::new();
-            edit.set_links(&file.inode, more);
-            edit.insert(self.store, &place.directory, &self.named(&file, place.name))?;
-            edit.commit(self.store, &[place.directory])
-        };
-        link().map_err(|error| error.at(new))
-    }
-
     /// Removes the name `path` of a file. What has no name left lives until it is closed everywhere.
     ///
     /// # Errors
@@ -220,7 +196,7 @@ impl<'a> Namespace<'a> {
             return error(ErrorKind::IsADirectory, "it is a directory");
         }
         if let (inode, 0) = self.take_name_by(&place, &entry, commit)? {
-            reclaim::release(self.store, &inode, entry.generation);
+            reclaim::release(self.store, &inode, entry.generation, Open::LivesOn);
         }
         Ok(())
     }
@@ -301,7 +277,7 @@ impl<'a> Namespace<'a> {
             edit.commit(self.store, &[source.directory, target.directory])?;
         }
         if let Some((inode, 0, generation)) = unlinked {
-            reclaim::release(self.store, &inode, generation);
+            reclaim::release(self.store, &inode, generation, Open::LivesOn);
         }
         Ok(())
     }
@@ -336,7 +312,7 @@ impl<'a> Namespace<'a> {
         match self.first_link(place, &located, made) {
             Ok(edit) => edit.commit(self.store, &[place.directory])?,
             Err(error) => {
-                reclaim::release(self.store, &inode, generation);
+                reclaim::release(self.store, &inode, generation, Open::LivesOn);
                 return Err(error);
             }
         }
@@ -353,7 +329,7 @@ impl<'a> Namespace<'a> {
 
     fn remove(&self, place: &Place<'_>, entry: &Dirent) -> Result<()> {
         if let (inode, 0) = self.take_name(place, entry)? {
-            reclaim::release(self.store, &inode, entry.generation);
+            reclaim::release(self.store, &inode, entry.generation, Open::LivesOn);
         }
         Ok(())
     }
@@ -387,7 +363,7 @@ impl<'a> Namespace<'a> {
         }
     }
 
-    fn writable(&self, read_only: bool) -> Result<()> {
+    pub(super) fn writable(&self, read_only: bool) -> Result<()> {
         match self.authority {
             Authority::Caller if read_only => error(ErrorKind::ReadOnly, "snapshots are read-only"),
             _ => Ok(()),
@@ -395,7 +371,7 @@ impl<'a> Namespace<'a> {
     }
 
     /// The directory and the name that `path` ends in; nothing for the root.
-    fn place<'p>(&self, path: &'p Path) -> Result<Option<Place<'p>>> {
+    pub(super) fn place<'p>(&self, path: &'p Path) -> Result<Option<Place<'p>>> {
         let names = components(path)?;
         let Some((&name, above)) = names.split_last() else { return Ok(None) };
         let mut way = Vec::with_capacity(names.len());
@@ -414,7 +390,7 @@ impl<'a> Namespace<'a> {
         }
     }
 
-    fn entry(&self, place: &Place<'_>) -> Result<Option<Dirent>> {
+    pub(super) fn entry(&self, place: &Place<'_>) -> Result<Option<Dirent>> {
         directory::lookup(self.store, &place.directory, place.name, Lock::Held)
     }
 
@@ -422,7 +398,7 @@ impl<'a> Namespace<'a> {
         Located::of(self.store, entry, place.read_only)
     }
 
-    fn named(&self, located: &Located, name: &[u8]) -> Dirent {
+    pub(super) fn named(&self, located: &Located, name: &[u8]) -> Dirent {
         Dirent {
             inode: located.inode.number,
             generation: located.generation,

@@ -13,7 +13,7 @@
 
 use std::io;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Once, OnceLock};
 
 use super::registry::{Registry, Row};
@@ -28,32 +28,44 @@ pub(crate) struct Fault {
     pub(crate) write: bool,
 }
 
-/// Asked about a fault on its memory; true if the access may be tried again. Must be async-signal-safe. The second
-/// argument is the one given to [`watch`], the third the watch's mark.
-pub(crate) type Handler = fn(&Fault, usize, &AtomicUsize) -> bool;
+/// Asked about a fault on its memory; true if the access may be tried again. Must be async-signal-safe.
+pub(crate) type Handler = fn(&Fault) -> bool;
 
 /// Memory whose faults are ours, until this is dropped.
 pub(crate) struct Watch {
-    row: Row<5>,
+    row: Row<6>,
 }
 
 impl Watch {
-    /// A number that the handler may set; 0 at first.
+    /// The largest number that [`mark`] gave it; 0 at first.
     pub(crate) fn mark(&self) -> usize {
         self.row.words()[MARK].load(Ordering::Acquire)
     }
+
+    /// The same of its slack.
+    pub(crate) fn slack_mark(&self) -> usize {
+        self.row.words()[SLACK_MARK].load(Ordering::Acquire)
+    }
 }
 
-/// The columns of a watch: start, length, handler or 0, context, mark.
+/// The columns of a watch.
+const START: usize = 0;
+const LEN: usize = 1;
+/// Bytes beyond the length where the handler is asked too.
+const SLACK: usize = 2;
+/// 0 for none.
+const HANDLER: usize = 3;
 const MARK: usize = 4;
+const SLACK_MARK: usize = 5;
 
-static WATCHES: Registry<5> = Registry::new();
+static WATCHES: Registry<6> = Registry::new();
 static INSTALL: Once = Once::new();
 static BEFORE_SEGV: OnceLock<libc::sigaction> = OnceLock::new();
 static BEFORE_BUS: OnceLock<libc::sigaction> = OnceLock::new();
 
-/// Watches `len` bytes from `start`: recoverable routines may fault there, and `handler` is asked about other faults.
-pub(crate) fn watch(start: NonNull<u8>, len: usize, handler: Option<Handler>, context: usize) -> Watch {
+/// Watches `len` bytes from `start`: recoverable routines may fault there, and `handler` is asked about other faults, there
+/// and in the `slack` bytes after.
+pub(crate) fn watch(start: NonNull<u8>, len: usize, slack: usize, handler: Option<Handler>) -> Watch {
     INSTALL.call_once(|| {
         for (signal, before) in [(libc::SIGSEGV, &BEFORE_SEGV), (libc::SIGBUS, &BEFORE_BUS)] {
             if let Err(error) = install(signal, before) {
@@ -62,12 +74,31 @@ pub(crate) fn watch(start: NonNull<u8>, len: usize, handler: Option<Handler>, co
         }
     });
     let handler = handler.map_or(0, |handler| handler as usize);
-    Watch { row: WATCHES.insert([start.as_ptr() as usize, len, handler, context, 0]) }
+    Watch { row: WATCHES.insert([start.as_ptr() as usize, len, slack, handler, 0, 0]) }
 }
 
-/// Whether a watch on any of `[start, start + len)` carries a mark.
+/// Marks all watches with a handler that share a byte with the `unit` bytes at `start`, or whose slack does. Async-signal-safe.
+pub(crate) fn mark(start: usize, unit: usize) {
+    let shares = |from: usize, len: usize| from < start + unit && start < from + len;
+    WATCHES.any(|row, words| {
+        if row[HANDLER] != 0 && shares(row[START], row[LEN]) {
+            words[MARK].fetch_max(unit, Ordering::SeqCst);
+        } else if row[HANDLER] != 0 && shares(row[START] + row[LEN], row[SLACK]) {
+            words[SLACK_MARK].fetch_max(unit, Ordering::SeqCst);
+        }
+        false
+    });
+}
+
+/// Whether a marked watch, or marked slack, shares a unit of the size that it was marked with with `[start, start + len)`.
 pub(crate) fn is_marked(start: usize, len: usize) -> bool {
-    WATCHES.any(|row, _| row[MARK] != 0 && row[0] < start + len && start < row[0] + row[1])
+    let shares = |from: usize, to: usize, unit: usize| {
+        unit != 0 && from / unit * unit < start + len && start < to.next_multiple_of(unit)
+    };
+    WATCHES.any(|row, _| {
+        let end = row[START] + row[LEN];
+        shares(row[START], end, row[MARK]) || shares(end, end + row[SLACK], row[SLACK_MARK])
+    })
 }
 
 fn install(signal: libc::c_int, before: &OnceLock<libc::sigaction>) -> io::Result<()> {
@@ -114,7 +145,7 @@ fn resolve(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::
     let details = unsafe { &*info };
     // SAFETY: the kernel raised the signal for a fault, so it carries an address.
     let address = unsafe { details.si_addr() } as usize;
-    let holds = |row: &[usize; 5]| address.wrapping_sub(row[0]) < row[1];
+    let holds = |row: &[usize; 6]| address.wrapping_sub(row[START]) < row[LEN] + row[SLACK];
     if !WATCHES.any(|row, _| holds(&row)) {
         return false;
     }
@@ -122,13 +153,13 @@ fn resolve(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::
         return true;
     }
     let fault = Fault { address, signal, write: recovery::is_store(context) };
-    WATCHES.any(|row, words| {
-        if !holds(&row) || row[2] == 0 {
+    WATCHES.any(|row, _| {
+        if !holds(&row) || row[HANDLER] == 0 {
             return false;
         }
-        // SAFETY: rows are only inserted by `watch`, whose third word is 0 or a `Handler`.
-        let handler = unsafe { std::mem::transmute::<usize, Handler>(row[2]) };
-        handler(&fault, row[3], &words[MARK])
+        // SAFETY: rows are only inserted by `watch`, whose column of that name is 0 or a `Handler`.
+        let handler = unsafe { std::mem::transmute::<usize, Handler>(row[HANDLER]) };
+        handler(&fault)
     })
 }
 

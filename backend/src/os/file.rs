@@ -47,6 +47,11 @@ pub(crate) fn allocate(file: &File, offset: u64, len: u64) -> io::Result<()> {
     fallocate(file, 0, offset, len)
 }
 
+/// Makes sure that the bytes of `[offset, offset + len)` that the file has lie on real space; its size stays.
+pub(crate) fn back(file: &File, offset: u64, len: u64) -> io::Result<()> {
+    fallocate(file, libc::FALLOC_FL_KEEP_SIZE, offset, len)
+}
+
 /// Gives the space of `[offset, offset + len)` back to the host; it reads as zeros afterwards and the size stays.
 /// `Ok(false)` where the host cannot.
 pub(crate) fn punch_hole(file: &File, offset: u64, len: u64) -> io::Result<bool> {

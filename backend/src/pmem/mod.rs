@@ -12,6 +12,8 @@
 //! | `access` | copies between pool and caller, and within the pool |
 //! | `words` | aligned words: tree entries, locks, counts, futexes |
 //! | `persist` | the order of things: `Stored`, `Flushed`, `Durable` |
+//! | `failed_sync` | a failed sync as a word that members share |
+//! | `losses` | where memory was found lost, and whether a block can be used again |
 //! | `view` | pointers that leave, and what happens to them when memory is lost |
 //! | `sim` | with the feature of that name, a recorder of all that happens to the medium |
 //! | `arch` | the routines in assembler, and a portable path |
@@ -21,6 +23,8 @@
 
 mod access;
 mod arch;
+mod failed_sync;
+mod losses;
 pub(crate) mod medium;
 mod persist;
 mod region;
@@ -32,6 +36,7 @@ mod sim;
 mod view;
 mod words;
 
+pub use failed_sync::FailedSync;
 pub(crate) use persist::{Durable, Flushed};
 pub(crate) use region::{Access, MapOptions, Region};
 pub(crate) use view::ViewGuard;

@@ -12,11 +12,12 @@
 #![expect(unsafe_code, reason = "flushes checked ranges")]
 
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Condvar, Mutex};
 
 use super::arch;
+use super::failed_sync::{FailedSync, SyncCall};
 use super::region::{Intent, Persistence, Region, bytes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::os::file;
@@ -126,7 +127,7 @@ impl Region {
     /// stays read-only.
     #[cfg_attr(feature = "sim", track_caller)]
     pub(crate) fn fence(&self, flushed: Flushed) -> Result<Durable> {
-        self.syncs.check()?;
+        self.check_syncs()?;
         if let Some((at, len)) = flushed.lost {
             return Err(self.lost(arch::Lost, at, len, Intent::Load));
         }
@@ -142,7 +143,7 @@ impl Region {
     /// flushed (there every writer fences its own stores).
     #[cfg_attr(feature = "sim", track_caller)]
     pub(crate) fn barrier(&self) -> Result<Durable> {
-        self.syncs.check()?;
+        self.check_syncs()?;
         match self.persistence {
             Persistence::None => {}
             Persistence::Byte | Persistence::Line => self.noting_fence(arch::drain),
@@ -151,9 +152,50 @@ impl Region {
         Ok(Durable(()))
     }
 
-    /// Why nothing can be made durable any more, if a sync has failed.
+    /// Why nothing can be made durable any more, if a sync has failed in this process or another.
     pub(crate) fn failed(&self) -> Option<Error> {
-        self.syncs.check().err()
+        self.check_syncs().err()
+    }
+
+    /// Names the word, all zeros until then, by which processes tell each other of a failed sync.
+    pub(crate) fn share_failures(&self, at: PoolOffset) {
+        self.syncs.shared.store(at.0, Ordering::Release);
+    }
+
+    #[inline]
+    fn check_syncs(&self) -> Result<()> {
+        self.syncs.check()?;
+        if self.persistence == Persistence::Page { self.check_others_syncs() } else { Ok(()) }
+    }
+
+    fn check_others_syncs(&self) -> Result<()> {
+        let shared = self.syncs.shared.load(Ordering::Acquire);
+        if shared == 0 {
+            return Ok(());
+        }
+        match FailedSync::decode(self.load(PoolOffset(shared))?) {
+            None => Ok(()),
+            Some(failed) => Err(read_only(&format!("{failed} of {} by a member", self.path().display()))),
+        }
+    }
+
+    /// Makes the whole file durable, its size included. A failure is for good, as that of a barrier.
+    pub(crate) fn sync_size(&self) -> Result<()> {
+        self.file().sync_all().map_err(|error| self.sync_failed(SyncCall::Fsync, "fsync", &error))
+    }
+
+    /// The kernel may have dropped dirty pages: nothing that was not synced before can be trusted to be durable.
+    #[cold]
+    pub(super) fn sync_failed(&self, call: SyncCall, what: &str, error: &std::io::Error) -> Error {
+        let failure = self.syncs.fail(format!("{what} of {} failed: {error}", self.path().display()));
+        let shared = self.syncs.shared.load(Ordering::Acquire);
+        let word = FailedSync { call, errno: error.raw_os_error().unwrap_or(0) }.encode();
+        if shared != 0
+            && let Err(error) = self.store_u64(PoolOffset(shared), word)
+        {
+            tracing::error!(%error, "other members do not learn of a failed sync");
+        }
+        failure
     }
 
     /// Gives the whole blocks `[at, at + len)` back to the host; they read as zeros afterwards. False where it cannot.
@@ -169,8 +211,9 @@ impl Region {
         if len == 0 {
             return Ok(true);
         }
-        file::punch_hole(self.file(), at.0, len)
-            .map_err(|error| Error::os(format!("punch a hole of {len} bytes at {at}"), error).at(self.path()))
+        file::punch_hole(self.file(), at.0, len).map_err(|error| {
+            Error::os(format!("fallocate to punch a hole of {len} bytes at {at}"), error).at(self.path())
+        })
     }
 
     /// One or two stretches are cheaper to name; for more, one flush of the whole file.
@@ -184,7 +227,8 @@ impl Region {
         for (start, end) in stretches {
             self.noting_flush(PoolOffset(start), end - start, || {});
             if let Err(error) = self.reservation().sync(bytes(start), bytes(end - start)) {
-                return Err(self.syncs.fail(&format!("msync of {start:#x} to {end:#x}"), &error, self));
+                let what = format!("msync of {start:#x} to {end:#x}");
+                return Err(self.sync_failed(SyncCall::Msync, &what, &error));
             }
             self.noting_fence(|| {});
         }
@@ -197,7 +241,7 @@ impl Region {
         self.noting_flush(PoolOffset(0), self.len(), || {});
         self.syncs.run(|| {
             if let Err(error) = self.file().sync_data() {
-                drop(self.syncs.fail("fdatasync", &error, self));
+                drop(self.sync_failed(SyncCall::Fdatasync, "fdatasync", &error));
             }
         });
         self.syncs.check()?;
@@ -219,11 +263,18 @@ pub(super) fn merge(mut pages: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
     merged
 }
 
+#[cold]
+fn read_only(since: &str) -> Error {
+    Error::new(ErrorKind::ReadOnly, format!("the pool is read-only since {since}; open it anew"))
+}
+
 /// Syncs of the whole file, shared by all threads that ask while one runs, and the first failure, which is for good.
 #[derive(Default)]
 pub(super) struct Syncs {
     failed: AtomicBool,
     failure: Mutex<String>,
+    /// Where the word of [`Region::share_failures`] lies; 0: nowhere.
+    shared: AtomicU64,
     state: Mutex<SyncState>,
     done: Condvar,
 }
@@ -243,15 +294,14 @@ impl Syncs {
 
     #[cold]
     fn error(&self) -> Error {
-        Error::new(ErrorKind::ReadOnly, format!("the pool is read-only since {}", self.failure.lock()))
+        read_only(&self.failure.lock())
     }
 
-    /// The kernel may have dropped dirty pages: nothing that was not synced before can be trusted to be durable.
     #[cold]
-    pub(super) fn fail(&self, what: &str, error: &std::io::Error, region: &Region) -> Error {
+    fn fail(&self, what: String) -> Error {
         let mut failure = self.failure.lock();
         if failure.is_empty() {
-            *failure = format!("{what} of {} failed: {error}", region.path().display());
+            *failure = what;
         }
         drop(failure);
         self.failed.store(true, Ordering::Release);

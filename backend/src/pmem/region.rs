@@ -17,13 +17,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::arch::{Cpu, Lost};
+use super::losses::Losses;
 use super::medium::{self, Dax, Durability, FlushMode, Granularity, Medium, Storage};
 use super::persist::Syncs;
 use super::sim::Recorder;
 use super::view;
 use crate::error::{Error, ErrorKind, Result};
 use crate::os::mmap::{Mapping, Reservation};
-use crate::os::{fault, fork};
+use crate::os::{fault, file, fork};
 use crate::units::{BLOCK_SIZE, CHUNK_SIZE, PoolOffset};
 
 /// Address space asked for, so that a pool can grow without moving.
@@ -76,6 +77,7 @@ pub(crate) struct Region {
     mapping: Mapping,
     storage: Storage,
     pub(super) syncs: Syncs,
+    pub(super) losses: Losses,
     pub(super) recorder: Recorder,
     path: PathBuf,
     file: File,
@@ -135,11 +137,12 @@ impl Region {
             mapping,
             storage,
             syncs: Syncs::default(),
+            losses: Losses::default(),
             recorder: Recorder::default(),
             path: path.to_owned(),
             file,
             extending: Mutex::new(()),
-            _watch: fault::watch(base, reservation.len(), None, 0),
+            _watch: fault::watch(base, reservation.len(), 0, None),
             reservation,
         };
         region.advise(0, len);
@@ -278,14 +281,28 @@ impl Region {
             .at(&self.path);
         }
         let mapped = self.len();
-        match usable_len(&self.file, self.storage) {
-            Ok(now) if now < mapped => self.shrunk(at, len, now, mapped),
-            _ => Error::new(
-                ErrorKind::MediaError,
-                format!("lost memory at {at} ({len} bytes): bad media, or no space left under a sparse pool"),
-            )
-            .at(&self.path),
+        if let Ok(now) = usable_len(&self.file, self.storage)
+            && now < mapped
+        {
+            self.losses.note(at, len);
+            return self.shrunk(at, len, now, mapped);
         }
+        if intent == Intent::Store
+            && let Some(full) = self.host_is_full(at, len)
+        {
+            return full;
+        }
+        self.losses.note(at, len);
+        let message = format!("lost memory at {at} ({len} bytes): bad media");
+        Error::new(ErrorKind::MediaError, message).at(&self.path)
+    }
+
+    /// The error where the file has no space for `[at, at + len)` yet, and the host has none to give.
+    fn host_is_full(&self, at: PoolOffset, len: u64) -> Option<Error> {
+        let first = at.0 / BLOCK_SIZE * BLOCK_SIZE;
+        let error = file::back(&self.file, first, at.0 + len - first).err()?;
+        let error = Error::os(format!("store {len} bytes at {at}: no space under the sparse pool"), error);
+        (error.kind() == ErrorKind::NoSpace).then(|| error.at(&self.path))
     }
 
     fn shrunk(&self, at: PoolOffset, len: u64, now: u64, mapped: u64) -> Error {

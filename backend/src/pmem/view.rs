@@ -9,7 +9,7 @@
 #![expect(unsafe_code, reason = "a page of zeros under a pointer that left")]
 
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
@@ -30,6 +30,7 @@ static FAILED: Mutex<Vec<(usize, usize)>> = Mutex::new(Vec::new());
 pub(crate) struct ViewGuard {
     pointer: NonNull<u8>,
     len: usize,
+    slack: usize,
     watch: fault::Watch,
 }
 
@@ -39,16 +40,15 @@ unsafe impl Send for ViewGuard {}
 unsafe impl Sync for ViewGuard {}
 
 impl Region {
-    /// Gives out a pointer to `[at, at + len)`, for loads. It must not be used after the guard or the region is dropped.
-    pub(crate) fn register_view(&self, at: PoolOffset, len: u64) -> Result<ViewGuard> {
+    /// Gives out a pointer to `[at, at + len)`, for loads, which may go on for another `slack` bytes of whatever is there. It must
+    /// not be used after the guard or the region is dropped.
+    pub(crate) fn register_view(&self, at: PoolOffset, len: u64, slack: u64) -> Result<ViewGuard> {
         self.check_fork()?;
-        let pointer = self.pointer(at, len)?;
+        let pointer = self.pointer(at, len + slack)?;
+        let watch = fault::watch(pointer, bytes(len), bytes(slack), Some(on_fault));
+        // Once it is watched: what is replaced from here on marks it.
         self.intact(at, len)?;
-        Ok(ViewGuard {
-            pointer,
-            len: bytes(len),
-            watch: fault::watch(pointer, bytes(len), Some(on_fault), 0),
-        })
+        Ok(ViewGuard { pointer, len: bytes(len), slack: bytes(slack), watch })
     }
 
     /// Whether what was loaded from `[at, at + len)` came from the pool, rather than from zeros that replaced it.
@@ -90,27 +90,31 @@ impl ViewGuard {
 
 impl Drop for ViewGuard {
     fn drop(&mut self) {
-        let unit = self.watch.mark();
         let start = self.pointer.as_ptr() as usize;
-        if let Some(units) = start.checked_div(unit) {
-            FAILED.lock().push((units * unit, (start + self.len).next_multiple_of(unit)));
+        let end = start + self.len;
+        for (from, to, unit) in
+            [(start, end, self.watch.mark()), (end, end + self.slack, self.watch.slack_mark())]
+        {
+            if let Some(units) = from.checked_div(unit) {
+                FAILED.lock().push((units * unit, to.next_multiple_of(unit)));
+            }
         }
     }
 }
 
-/// Replaces the lost page of a view. The mark becomes the largest unit that was replaced.
-fn on_fault(fault: &Fault, _: usize, mark: &AtomicUsize) -> bool {
+/// Replaces a lost page under a view, and marks all views that have a part of it: with the largest unit that was replaced.
+fn on_fault(fault: &Fault) -> bool {
     if fault.signal != libc::SIGBUS || fault.write {
         return false;
     }
     // Noted before the zeros can be seen, so that whoever loads them finds the note afterwards.
     REPLACED.store(true, Ordering::SeqCst);
     UNITS.into_iter().any(|unit| {
-        mark.fetch_max(unit, Ordering::SeqCst);
-        let start = (fault.address / unit * unit) as *mut libc::c_void;
+        let start = fault.address / unit * unit;
+        fault::mark(start, unit);
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
         // SAFETY: the unit lies in the pool's mapping, which is aligned to the largest one, and its contents are lost.
-        let mapped = unsafe { libc::mmap(start, unit, libc::PROT_READ, flags, -1, 0) };
+        let mapped = unsafe { libc::mmap(start as *mut libc::c_void, unit, libc::PROT_READ, flags, -1, 0) };
         mapped != libc::MAP_FAILED
     })
 }

@@ -162,6 +162,7 @@ impl Region {
     pub(crate) fn futex_wait(&self, at: PoolOffset, expected: u32, timeout: Duration) -> Result<()> {
         self.check_fork()?;
         let word = self.futex_word(at)?;
+        self.noting_futex();
         // SAFETY: an aligned word in the reservation, which `self` keeps mapped.
         let answer = unsafe { futex::wait(word, expected, timeout) };
         answer.map_err(|error| Error::os(format!("futex wait at {at}"), error).at(self.path()))
@@ -171,6 +172,7 @@ impl Region {
     pub(crate) fn futex_wake(&self, at: PoolOffset, count: u32) -> Result<u32> {
         self.check_fork()?;
         let word = self.futex_word(at)?;
+        self.noting_futex();
         // SAFETY: as in `futex_wait`.
         let answer = unsafe { futex::wake(word, count) };
         answer.map_err(|error| Error::os(format!("futex wake at {at}"), error).at(self.path()))

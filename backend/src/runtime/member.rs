@@ -13,10 +13,10 @@
 //! another namespace. The generation is raised when the slot is left or recovered, so that a lock word that still names
 //! it is recognised as free.
 
+use super::memory::{ByteLocks, Memory};
 use super::{Runtime, at};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::layout::{self, SLOT_COUNT};
-use crate::os::lock::LockFile;
 use crate::os::process;
 use crate::pmem::Region;
 use crate::units::PoolOffset;
@@ -39,7 +39,7 @@ const NAME: u64 = 24;
 const NAME_BYTES: usize = 16;
 pub(crate) const LEDGER: u64 = 40;
 const MARKS: u64 = 1024;
-const USED: u64 = 1;
+pub(super) const USED: u64 = 1;
 
 /// The byte that the member of `slot` keeps locked while it lives.
 pub(crate) const fn slot_byte(slot: u32) -> u64 {
@@ -74,39 +74,67 @@ pub(crate) struct MemberRecord {
     pub(crate) name: String,
 }
 
-/// Takes a free slot and locks its byte. Called under the opening byte. A slot whose member has died is left in use:
-/// `dead` gets it, to be recovered before anything else is done.
-pub(crate) fn take_slot(region: &Region, lock_file: &LockFile) -> Result<(Member, Vec<Member>)> {
+/// A slot whose byte this process has locked, and what it met on the way there.
+pub(crate) struct Claim {
+    /// What this process will be once it has occupied the slot.
+    pub(crate) member: Member,
+    /// The member that died in the slot: it is to be recovered before the slot is occupied.
+    pub(crate) predecessor: Option<Member>,
+    /// Those that died in other slots.
+    pub(crate) dead: Vec<Member>,
+}
+
+/// Locks the byte of a slot that no living member has: a free one, or where there is none that of a dead member. Called under
+/// the opening byte.
+pub(crate) fn claim_slot(region: &impl Memory, lock_file: &impl ByteLocks) -> Result<Claim> {
+    let mut free = None;
     let mut dead = Vec::new();
     for slot in 0..SLOT_COUNT {
-        if !lock_file.try_exclusive(slot_byte(slot))? {
+        let state = region.load(field(slot, STATE))?;
+        let used = state & 0xffff_ffff == USED;
+        if !used && free.is_some() || !lock_file.try_exclusive(slot_byte(slot))? {
             continue;
         }
-        let state = region.load(field(slot, STATE))?;
-        let generation = next_generation(state);
-        if state & 0xffff_ffff == USED {
+        if used {
             dead.push(Member { slot, generation: current_generation(state) });
             lock_file.unlock(slot_byte(slot))?;
-            continue;
+        } else {
+            free = Some(Member { slot, generation: next_generation(state) });
         }
-        let mut name = [0; NAME_BYTES];
-        let own = process::name();
-        let length = own.len().min(NAME_BYTES);
-        name[..length].copy_from_slice(&own.as_bytes()[..length]);
-        region.store_u64(field(slot, PID), process::pid().into())?;
-        region.store_u64(field(slot, SINCE), process::monotonic_ns())?;
-        for (index, word) in name.chunks_exact(8).enumerate() {
-            let word = u64::from_le_bytes(word.try_into().unwrap_or_default());
-            region.store_u64(field(slot, NAME + 8 * index as u64), word)?;
+    }
+    if let Some(member) = free {
+        return Ok(Claim { member, predecessor: None, dead });
+    }
+    while let Some(last) = dead.pop() {
+        // Another member may be recovering it at this moment.
+        if lock_file.try_exclusive(slot_byte(last.slot))? {
+            let state = region.load(field(last.slot, STATE))?;
+            let member = Member { slot: last.slot, generation: next_generation(state) };
+            let predecessor = (state & 0xffff_ffff == USED).then_some(last);
+            return Ok(Claim { member, predecessor, dead });
         }
-        region.store_u64(field(slot, LEDGER), 0)?;
-        for stripe in 0..MARK_STRIPES {
-            region.store_u64(mark(slot, stripe), 0)?;
-        }
-        region.store_u64(field(slot, STATE), u64::from(generation) << 32 | USED)?;
-        return Ok((Member { slot, generation }, dead));
     }
     Err(Error::new(ErrorKind::Busy, format!("all {SLOT_COUNT} member slots of the pool are in use")))
+}
+
+/// Fills the slot of `member`, whose byte the caller has locked.
+pub(crate) fn occupy(region: &impl Memory, member: Member) -> Result<()> {
+    let Member { slot, generation } = member;
+    let mut name = [0; NAME_BYTES];
+    let own = process::name();
+    let length = own.len().min(NAME_BYTES);
+    name[..length].copy_from_slice(&own.as_bytes()[..length]);
+    region.store_u64(field(slot, PID), process::pid().into())?;
+    region.store_u64(field(slot, SINCE), process::monotonic_ns())?;
+    for (index, word) in name.chunks_exact(8).enumerate() {
+        let word = u64::from_le_bytes(word.try_into().unwrap_or_default());
+        region.store_u64(field(slot, NAME + 8 * index as u64), word)?;
+    }
+    region.store_u64(field(slot, LEDGER), 0)?;
+    for stripe in 0..MARK_STRIPES {
+        region.store_u64(mark(slot, stripe), 0)?;
+    }
+    region.store_u64(field(slot, STATE), u64::from(generation) << 32 | USED)
 }
 
 /// Makes this process the only member of a private view of a pool.
@@ -130,6 +158,12 @@ const fn field(slot: u32, at: u64) -> PoolOffset {
     layout::slot(slot).add(at)
 }
 
+/// The word that says whether `slot` is in use, and at which generation.
+#[cfg(test)]
+pub(super) const fn state(slot: u32) -> PoolOffset {
+    field(slot, STATE)
+}
+
 /// The word of marks of `slot` for one stripe of threads.
 pub(crate) const fn mark(slot: u32, stripe: u32) -> PoolOffset {
     layout::slot(slot).add(MARKS + 64 * stripe as u64)
@@ -145,6 +179,13 @@ fn next_generation(state: u64) -> u32 {
 }
 
 impl Runtime {
+    /// The head of a slot's ledger.
+    pub(crate) const fn ledger_head(slot: u32) -> PoolOffset {
+        field(slot, LEDGER)
+    }
+}
+
+impl<M: Memory, L: ByteLocks> Runtime<M, L> {
     /// The generation of `slot`, whether in use or not.
     pub(crate) fn slot_generation(&self, slot: u32) -> Result<u32> {
         Ok(current_generation(self.region.load(field(slot, STATE))?))
@@ -165,11 +206,6 @@ impl Runtime {
         let used = u64::from(generation) << 32 | USED;
         let next = u64::from(next_generation(used)) << 32;
         self.region.store_u64(field(slot, STATE), next)
-    }
-
-    /// The head of a slot's ledger.
-    pub(crate) const fn ledger_head(slot: u32) -> PoolOffset {
-        field(slot, LEDGER)
     }
 
     /// All slots in use.
@@ -213,7 +249,16 @@ impl Runtime {
         }
     }
 
-    /// Members that died in this epoch.
+    /// Says that something was left over, a count too high or an inode without a name: the pool is not closed as clean, and the
+    /// next to open it counts anew.
+    #[cold]
+    pub(crate) fn leave_doubt(&self) {
+        if let Err(error) = self.region.add_u64(at::DEATHS, 1) {
+            tracing::error!(%error, "what was left over may be found by a check only");
+        }
+    }
+
+    /// Members that died in this epoch, and other doubts.
     pub(crate) fn deaths(&self) -> Result<u64> {
         self.region.load(at::DEATHS)
     }

@@ -5,6 +5,7 @@
 //! | [`member`] | taking, leaving and testing a member slot |
 //! | [`robust`] | locks that survive the death of who holds them |
 //! | [`gate`] | the cut gate: marks of operations in flight, and closing it for a snapshot |
+//! | [`memory`] | the words, byte locks and clock that all of these stand on |
 //! | [`sequence`] | an inode's sequence counter, by which readers know that nothing moved |
 //!
 //! The first opener of a pool wipes this state; the words of an inode are wiped when they are first touched in an
@@ -12,6 +13,9 @@
 
 pub(crate) mod gate;
 pub(crate) mod member;
+pub(crate) mod memory;
+#[cfg(test)]
+mod model;
 pub(crate) mod robust;
 pub(crate) mod sequence;
 
@@ -26,6 +30,7 @@ use crate::os::lock::LockFile;
 use crate::pmem::Region;
 use crate::units::PoolOffset;
 use member::Member;
+use memory::{ByteLocks, Memory};
 
 /// Places in the runtime header.
 pub(crate) mod at {
@@ -35,6 +40,8 @@ pub(crate) mod at {
     pub(crate) const EPOCH: PoolOffset = RUNTIME;
     /// The cut gate, a robust lock.
     pub(crate) const GATE: PoolOffset = RUNTIME.add(8);
+    /// What sync has failed in this epoch, u64, see [`crate::pmem::FailedSync`].
+    pub(crate) const FAILED_SYNC: PoolOffset = RUNTIME.add(16);
     /// The namespace lock.
     pub(crate) const NAMESPACE: PoolOffset = RUNTIME.add(64);
     /// The lock under which the volatile words of an inode are wiped.
@@ -49,15 +56,18 @@ pub(crate) mod at {
     pub(crate) const INODES_USED: PoolOffset = RUNTIME.add(200);
     /// Where to look for a free inode next, u64.
     pub(crate) const INODE_CURSOR: PoolOffset = RUNTIME.add(208);
+    /// The lock of the list of references that wait for a barrier.
+    pub(crate) const DEFERRED_LOCK: PoolOffset = RUNTIME.add(224);
+    /// Held while such references are lowered.
+    pub(crate) const SETTLING: PoolOffset = RUNTIME.add(228);
+    /// The first block of that list, u64.
+    pub(crate) const DEFERRED: PoolOffset = RUNTIME.add(232);
+    /// References that wait or are being lowered, u64.
+    pub(crate) const DEFERRED_COUNT: PoolOffset = RUNTIME.add(240);
     /// Members that died in this epoch, u64: while there are any, the counts are not called clean.
     pub(crate) const DEATHS: PoolOffset = RUNTIME.add(216);
-}
-
-#[cold]
-fn lost() -> Error {
-    let message =
-        "a transaction of this process failed half way: the pool must be closed, and can be opened anew";
-    Error::new(ErrorKind::ReadOnly, message)
+    /// Raised each time blocks of files have moved under the closed gate, before their old places are free, u64.
+    pub(crate) const MOVES: PoolOffset = RUNTIME.add(248);
 }
 
 thread_local! {
@@ -76,24 +86,39 @@ pub(crate) fn thread_number() -> usize {
 pub(crate) type Recoverer = Box<dyn Fn(u32) -> Result<()> + Send + Sync>;
 
 /// A pool's memory and this process's membership in it.
-pub(crate) struct Runtime {
+pub(crate) struct Runtime<M = Region, L = LockFile> {
     /// The pool's memory.
-    pub(crate) region: Region,
+    pub(crate) region: M,
     /// The byte locks that tell living members from dead ones.
-    pub(crate) lock_file: LockFile,
+    pub(crate) lock_file: L,
     /// This member.
     pub(crate) member: Member,
     /// The epoch of all volatile state.
     pub(crate) epoch: u64,
     recoverer: OnceLock<Recoverer>,
     recovering: Mutex<()>,
-    /// A transaction failed between its validity word and its end.
+    /// A transaction failed between its validity word and its end, and why.
     lost: AtomicBool,
+    why_lost: OnceLock<String>,
 }
 
 impl Runtime {
     /// Binds the pieces that opening a pool has gathered.
     pub(crate) fn new(region: Region, lock_file: LockFile, member: Member, epoch: u64) -> Runtime {
+        region.share_failures(at::FAILED_SYNC);
+        Runtime::of(region, lock_file, member, epoch)
+    }
+
+    /// Fills volatile words with zeros, visible to all members when it returns and never waited for on the medium.
+    pub(crate) fn zero_volatile(&self, at: PoolOffset, len: u64) -> Result<()> {
+        let zeroed = self.region.zero(at, len)?;
+        self.region.fence(self.region.flush_data(zeroed)).map(|_| ())
+    }
+}
+
+impl<M: Memory, L: ByteLocks> Runtime<M, L> {
+    /// A membership by these words and byte locks.
+    fn of(region: M, lock_file: L, member: Member, epoch: u64) -> Runtime<M, L> {
         Runtime {
             region,
             lock_file,
@@ -102,6 +127,7 @@ impl Runtime {
             recoverer: OnceLock::new(),
             recovering: Mutex::new(()),
             lost: AtomicBool::new(false),
+            why_lost: OnceLock::new(),
         }
     }
 
@@ -109,8 +135,9 @@ impl Runtime {
     /// the member counts as dead to itself. It begins nothing, and keeps its locks, its marks and its slot, so that nobody
     /// sees or changes what the replay will store, until it has closed the pool and another member recovers it.
     #[cold]
-    pub(crate) fn lose(&self) {
-        tracing::error!("a transaction failed half way: this process must close the pool");
+    pub(crate) fn lose(&self, why: &Error) {
+        tracing::error!(error = %why, "a transaction failed half way: this process must close the pool");
+        self.why_lost.get_or_init(|| why.to_string());
         self.lost.store(true, Ordering::SeqCst);
     }
 
@@ -123,13 +150,18 @@ impl Runtime {
     /// Fails once [`Runtime::lose`] was called.
     #[inline]
     pub(crate) fn check_lost(&self) -> Result<()> {
-        if self.is_lost() { Err(lost()) } else { Ok(()) }
+        if self.is_lost() { Err(self.lost_error()) } else { Ok(()) }
     }
 
-    /// Fills volatile words with zeros, visible to all members when it returns and never waited for on the medium.
-    pub(crate) fn zero_volatile(&self, at: PoolOffset, len: u64) -> Result<()> {
-        let zeroed = self.region.zero(at, len)?;
-        self.region.fence(self.region.flush_data(zeroed)).map(|_| ())
+    #[cold]
+    fn lost_error(&self) -> Error {
+        let why = self.why_lost.get().map_or("an error", String::as_str);
+        Error::new(
+            ErrorKind::ReadOnly,
+            format!(
+                "a transaction of this process failed half way ({why}): close the pool, and open it anew"
+            ),
+        )
     }
 
     /// Says what is to be done for a dead member; once, by whoever assembles the pool.
@@ -176,5 +208,37 @@ impl Runtime {
         }
         tracing::info!(slot, generation, "recovered a dead member");
         self.free_slot(slot, generation)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::at;
+
+    /// Two words at one place would be a lock that a counter takes.
+    #[test]
+    fn the_words_of_the_runtime_header_lie_apart() {
+        let mut words = [
+            (at::EPOCH, 8),
+            (at::GATE, 4),
+            (at::FAILED_SYNC, 8),
+            (at::NAMESPACE, 4),
+            (at::WIPE, 4),
+            (at::SUPERBLOCK, 4),
+            (at::FREE_BLOCKS, 8),
+            (at::POOL_BLOCKS, 8),
+            (at::INODES_USED, 8),
+            (at::INODE_CURSOR, 8),
+            (at::DEATHS, 8),
+            (at::DEFERRED_LOCK, 4),
+            (at::SETTLING, 4),
+            (at::DEFERRED, 8),
+            (at::DEFERRED_COUNT, 8),
+            (at::MOVES, 8),
+        ];
+        words.sort();
+        for pair in words.windows(2) {
+            assert!(pair[0].0.0 + pair[0].1 <= pair[1].0.0, "{pair:?} overlap");
+        }
     }
 }

@@ -10,15 +10,17 @@
 //! and the word, which then carries an old generation, is free to take. A word of this process's own member is held by
 //! another thread of it and always alive.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Runtime;
 use super::member::Member;
+use super::memory::{ByteLocks, Memory};
 use crate::error::{Error, ErrorKind, Result};
+use crate::os::lock::LockFile;
+use crate::pmem::Region;
 use crate::units::PoolOffset;
 
-const WAITERS: u32 = 1 << 31;
-const SPINS: u32 = 200;
+pub(super) const WAITERS: u32 = 1 << 31;
 const FIRST_SLEEP: Duration = Duration::from_millis(4);
 const SLEEP_MAX: Duration = Duration::from_millis(100);
 /// How long a lock that a live member holds is waited for before the call gives up with Busy.
@@ -26,19 +28,19 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A held lock; released when dropped.
 #[must_use]
-pub(crate) struct Held<'a> {
-    runtime: &'a Runtime,
+pub(crate) struct Held<'a, M: Memory = Region, L: ByteLocks = LockFile> {
+    runtime: &'a Runtime<M, L>,
     at: PoolOffset,
 }
 
-impl Runtime {
+impl<M: Memory, L: ByteLocks> Runtime<M, L> {
     /// Takes the lock at `at`, waiting for its holder; recovers a dead one.
-    pub(crate) fn lock(&self, at: PoolOffset) -> Result<Held<'_>> {
+    pub(crate) fn lock(&self, at: PoolOffset) -> Result<Held<'_, M, L>> {
         self.lock_within(at, PATIENCE)
     }
 
     /// As [`Runtime::lock`], giving up with Busy after `patience`.
-    pub(crate) fn lock_within(&self, at: PoolOffset, patience: Duration) -> Result<Held<'_>> {
+    pub(crate) fn lock_within(&self, at: PoolOffset, patience: Duration) -> Result<Held<'_, M, L>> {
         // What a lost member took it would never let go.
         self.check_lost()?;
         if self.region.cas_u32(at, 0, self.member.word())?.is_err() {
@@ -56,13 +58,13 @@ impl Runtime {
 
     #[cold]
     fn lock_contended(&self, at: PoolOffset, patience: Duration) -> Result<()> {
-        for _ in 0..SPINS {
+        for _ in 0..M::SPINS {
             if self.region.load_u32(at)? == 0 && self.region.cas_u32(at, 0, self.member.word())?.is_ok() {
                 return Ok(());
             }
-            std::hint::spin_loop();
+            self.region.spin();
         }
-        let started = Instant::now();
+        let started = self.region.now();
         let mut sleep = FIRST_SLEEP;
         loop {
             self.check_lost()?;
@@ -84,7 +86,7 @@ impl Runtime {
             if self.recover_if_dead(holder.slot, holder.generation)? {
                 continue;
             }
-            if started.elapsed() > patience {
+            if self.region.now().saturating_sub(started) > patience {
                 let holder = self.describe(holder);
                 return Err(Error::new(
                     ErrorKind::Busy,
@@ -103,7 +105,7 @@ impl Runtime {
     }
 }
 
-impl Drop for Held<'_> {
+impl<M: Memory, L: ByteLocks> Drop for Held<'_, M, L> {
     fn drop(&mut self) {
         if self.runtime.is_lost() {
             return;

@@ -17,7 +17,7 @@ use crate::journal::Store;
 use crate::namespace::check_depth;
 use crate::namespace::directory::{self, Directory, Lock};
 use crate::namespace::path::components;
-use crate::namespace::reclaim;
+use crate::namespace::reclaim::{self, Open};
 use crate::namespace::tree::{Authority, Namespace};
 use crate::namespace::visited::Visited;
 use crate::pmem::Flushed;
@@ -125,22 +125,22 @@ fn place(store: &Store, cut: Cut, path: &Path, snapshot: bool) -> Result<Placed>
     match adopted {
         Ok(()) => Ok(Placed { top: built.top, files: cut.files }),
         Err(error) => {
-            discard(store, &built)?;
+            discard(store, &built, Open::LivesOn)?;
             Err(error)
         }
     }
 }
 
 /// Frees a tree that got no name.
-pub(crate) fn discard(store: &Store, built: &Built) -> Result<()> {
+pub(crate) fn discard(store: &Store, built: &Built, open: Open) -> Result<()> {
     match built.kind {
         Kind::Directory => {
             let directory = Directory { inode: built.top, generation: built.generation };
-            reclaim::reclaim_tree(store, &directory).map(|_| ())
+            reclaim::reclaim_tree(store, &directory, open).map(|_| ())
         }
         _ => {
             let _namespace = Namespace::lock(store, Authority::Snapshots)?;
-            reclaim::release(store, &built.top, built.generation);
+            reclaim::release(store, &built.top, built.generation, open);
             Ok(())
         }
     }
@@ -220,7 +220,7 @@ pub(crate) fn delete(core: &Core, name: &str) -> Result<()> {
     })?;
     drop(namespace);
     match detached {
-        Some(top) => reclaim::reclaim_tree(&core.store, &top).map(|_| ()),
+        Some(top) => reclaim::reclaim_tree(&core.store, &top, Open::LivesOn).map(|_| ()),
         None => Ok(()),
     }
 }

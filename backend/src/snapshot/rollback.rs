@@ -19,7 +19,7 @@ use crate::inode::{Core, Inode};
 use crate::journal::Store;
 use crate::namespace::directory::{self, Directory, Lock};
 use crate::namespace::edit::Edit;
-use crate::namespace::reclaim;
+use crate::namespace::reclaim::{self, Open};
 use crate::namespace::tree::{Authority, Namespace};
 use crate::namespace::visited::Visited;
 use crate::namespace::{SNAPSHOT_DIRECTORY_NAME, check_depth};
@@ -29,20 +29,16 @@ use crate::space::Reference;
 /// How a rollback treats what is open.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct RollbackOptions {
-    /// Roll back even where files are open: their handles turn stale.
+    /// Roll back even where files are open: their handles turn stale. Without this, a file that is opened while the
+    /// rollback is going on turns stale too.
     pub force: bool,
 }
-
-/// A file that is open, and which of its inode's lives is meant.
-type OpenFile = (Inode, u32);
 
 /// One path of the snapshot on its way back.
 struct Return {
     names: Vec<Vec<u8>>,
     parent: Option<Directory>,
     old: Option<Dirent>,
-    /// What is open of it.
-    open: Vec<OpenFile>,
     built: Built,
 }
 
@@ -73,8 +69,8 @@ pub(crate) fn rollback(core: &Core, name: &str, options: RollbackOptions) -> Res
         remove_ways(&namespace, &made);
     }
     drop(namespace);
-    left.iter().try_for_each(|left| discard(store, &left.built))?;
-    done.iter().try_for_each(|done| clear_away(store, done))?;
+    left.iter().try_for_each(|left| discard(store, &left.built, Open::LivesOn))?;
+    done.iter().try_for_each(|done| reclaim_old(store, done))?;
     failure.map_or(Ok(()), Err)
 }
 
@@ -98,9 +94,10 @@ fn put_back(
     options: RollbackOptions,
 ) -> Outcome {
     let mut outcome = Outcome::default();
-    let prepared = find_all_open(store, namespace, scope, options).and_then(|open| {
-        for ((names, source), open) in scope.iter().zip(open) {
-            let ready = prepare(store, namespace, names, source, open, &mut outcome.made)?;
+    let refused = if options.force { Ok(()) } else { refuse_open(store, namespace, scope) };
+    let prepared = refused.and_then(|()| {
+        for (names, source) in scope {
+            let ready = prepare(store, namespace, names, source, &mut outcome.made)?;
             outcome.left.push(ready);
         }
         Ok(())
@@ -127,27 +124,16 @@ fn remove_ways(namespace: &Namespace<'_>, made: &[PathBuf]) {
     }
 }
 
-/// What is open at or below each path of the scope. Busy at the first such file, unless forced.
-fn find_all_open(
-    store: &Store,
-    namespace: &Namespace<'_>,
-    scope: &[(Vec<Vec<u8>>, &Source)],
-    options: RollbackOptions,
-) -> Result<Vec<Vec<OpenFile>>> {
-    let find = |names: &[Vec<u8>]| {
-        let mut open = Vec::new();
-        match namespace.resolve(&joined(names)) {
-            Ok(there) => {
-                let mut finder =
-                    OpenFiles { store, force: options.force, found: &mut open, visited: Visited::default() };
-                finder.find(there.inode, there.kind, &joined(names), 0)?;
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+/// Busy at the first file that is open at or below the paths of the scope.
+fn refuse_open(store: &Store, namespace: &Namespace<'_>, scope: &[(Vec<Vec<u8>>, &Source)]) -> Result<()> {
+    scope.iter().try_for_each(|(names, _)| match namespace.resolve(&joined(names)) {
+        Ok(there) => {
+            let mut finder = OpenFiles { store, visited: Visited::default() };
+            finder.refuse(there.inode, there.kind, &joined(names), 0)
         }
-        Ok(open)
-    };
-    scope.iter().map(|(names, _)| find(names)).collect()
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    })
 }
 
 /// The sources of a snapshot that were asked for by their path.
@@ -187,7 +173,6 @@ fn prepare(
     namespace: &Namespace<'_>,
     names: &[Vec<u8>],
     source: &Source,
-    open: Vec<OpenFile>,
     made: &mut Vec<PathBuf>,
 ) -> Result<Return> {
     let (parent, old) = match names.split_last() {
@@ -199,21 +184,18 @@ fn prepare(
             (Some(parent), directory::lookup(store, &parent, name, Lock::Held)?)
         }
     };
-    Ok(Return { names: names.to_vec(), parent, old, open, built: build_source(store, source, false)? })
+    Ok(Return { names: names.to_vec(), parent, old, built: build_source(store, source, false)? })
 }
 
 /// Looks for open files.
 struct OpenFiles<'a> {
     store: &'a Store,
-    force: bool,
-    found: &'a mut Vec<OpenFile>,
     visited: Visited,
 }
 
 impl OpenFiles<'_> {
-    /// Finds the files at or below `inode`, which is `depth` levels down, that are open. Busy at the first one, unless
-    /// forced.
-    fn find(&mut self, inode: Inode, kind: Kind, path: &Path, depth: usize) -> Result<()> {
+    /// Busy at the first file at or below `inode`, which is `depth` levels down, that is open.
+    fn refuse(&mut self, inode: Inode, kind: Kind, path: &Path, depth: usize) -> Result<()> {
         let store = self.store;
         if kind == Kind::Directory {
             check_depth(depth)?;
@@ -222,7 +204,7 @@ impl OpenFiles<'_> {
             for entry in directory::list(store, &directory, Lock::Held)? {
                 if entry.inode != SNAPSHOT_DIRECTORY {
                     let below = path.join(OsStr::from_bytes(&entry.name));
-                    self.find(Table::get(store, entry.inode)?, entry.kind, &below, depth + 1)?;
+                    self.refuse(Table::get(store, entry.inode)?, entry.kind, &below, depth + 1)?;
                 }
             }
             return Ok(());
@@ -232,13 +214,12 @@ impl OpenFiles<'_> {
         }
         let holders: Vec<String> =
             holders(store, &inode)?.into_iter().map(|member| store.runtime.describe(member)).collect();
-        if !self.force && !holders.is_empty() {
-            let message =
-                format!("{} have it open; a forced rollback makes their handles stale", holders.join(", "));
-            return Err(Error::new(ErrorKind::Busy, message).at(path));
+        if holders.is_empty() {
+            return Ok(());
         }
-        self.found.push((inode, inode.kind(store)?.generation));
-        Ok(())
+        let message =
+            format!("{} have it open; a forced rollback makes their handles stale", holders.join(", "));
+        Err(Error::new(ErrorKind::Busy, message).at(path))
     }
 }
 
@@ -315,32 +296,20 @@ fn snapshots_entry(store: &Store, root: &Directory) -> Result<Dirent> {
         .ok_or_else(|| Error::corrupt("root directory", root.inode.number, "an entry .snapshots", "none"))
 }
 
-/// Reclaims what a path named before, and makes the handles of what is open of it stale.
-fn clear_away(store: &Store, done: &Return) -> Result<()> {
-    reclaim_old(store, done)?;
-    for (inode, generation) in &done.open {
-        let _mark = store.runtime.enter()?;
-        let _held = inode.lock(store)?;
-        // Closed meanwhile, it may be another file already.
-        if inode.expect(store, Kind::File, *generation).is_ok() && inode.links(store)? == 0 {
-            inode.set_replaced(store, true)?;
-        }
-    }
-    Ok(())
-}
-
+/// Reclaims what a path named before. What of it is open turns stale in the same act: also what was opened after the old
+/// names had been looked through.
 fn reclaim_old(store: &Store, done: &Return) -> Result<()> {
     match (&done.parent, &done.old) {
         // The new inode of the root has got the old contents.
-        (None, _) => discard(store, &done.built),
+        (None, _) => discard(store, &done.built, Open::TurnsStale),
         (Some(_), Some(old)) if old.kind == Kind::Directory => {
-            reclaim::reclaim_tree(store, &Directory::of(store, old)?).map(|_| ())
+            reclaim::reclaim_tree(store, &Directory::of(store, old)?, Open::TurnsStale).map(|_| ())
         }
         (Some(_), Some(old)) => {
             let _namespace = Namespace::lock(store, Authority::Caller)?;
             let inode = Table::get(store, old.inode)?;
             if inode.links(store)? == 0 {
-                reclaim::release(store, &inode, old.generation);
+                reclaim::release(store, &inode, old.generation, Open::TurnsStale);
             }
             Ok(())
         }

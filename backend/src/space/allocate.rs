@@ -17,6 +17,14 @@ const LARGE: u64 = 128;
 /// Warm blocks that a stripe remembers.
 const WARM_MAX: usize = 64;
 
+/// What was found in a chunk; nothing where its counts lie in lost memory: the rest of the pool can still be allocated from.
+fn unless_lost(found: Result<Option<Run>>) -> Result<Option<Run>> {
+    match found {
+        Err(error) if error.kind() == ErrorKind::MediaError => Ok(None),
+        found => found,
+    }
+}
+
 fn stripe() -> usize {
     thread_number() % CURSORS
 }
@@ -65,7 +73,7 @@ impl Space {
         }
         let pool_blocks = self.pool_blocks()?;
         let run = match goal {
-            Some(goal) => self.take_run(goal, wanted, pool_blocks)?,
+            Some(goal) => unless_lost(self.take_run(goal, wanted, pool_blocks))?,
             None => None,
         };
         let run = match run {
@@ -98,7 +106,7 @@ impl Space {
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
         let mut found = self.search_contiguous(blocks)?;
-        if found.is_none() && self.deferred() > 0 {
+        if found.is_none() && self.deferred()? > 0 {
             self.settle()?;
             found = self.search_contiguous(blocks)?;
         }
@@ -115,10 +123,14 @@ impl Space {
         let begin = self.cursors[stripe()].lock().next.saturating_sub(FIRST_GROUP_BLOCK) / CHUNK_BLOCKS;
         for step in 0..chunks {
             let first = BlockNumber(FIRST_GROUP_BLOCK + (begin + step) % chunks * CHUNK_BLOCKS);
-            if layout::is_allocatable(first, pool_blocks)
-                && u64::from(self.hint(first)?) >= blocks
-                && let Some(run) = self.scan_contiguous(first, blocks, pool_blocks)?
-            {
+            if !layout::is_allocatable(first, pool_blocks) {
+                continue;
+            }
+            let found = self.hint(first).and_then(|free| match u64::from(free) >= blocks {
+                true => self.scan_contiguous(first, blocks, pool_blocks),
+                false => Ok(None),
+            });
+            if let Some(run) = unless_lost(found)? {
                 return Ok(Some(run));
             }
         }
@@ -176,7 +188,7 @@ impl Space {
         while wanted == 1
             && let Some(block) = cursor.warm.pop()
         {
-            if let Some(run) = self.take_run(block, 1, pool_blocks)? {
+            if let Some(run) = unless_lost(self.take_run(block, 1, pool_blocks))? {
                 return Ok(run);
             }
         }
@@ -189,7 +201,7 @@ impl Space {
         };
         let begin = FIRST_GROUP_BLOCK + next.saturating_sub(FIRST_GROUP_BLOCK) % (chunks * CHUNK_BLOCKS);
         if at_least == 1
-            && let Some(run) = self.scan_chunk(begin, wanted, pool_blocks)?
+            && let Some(run) = unless_lost(self.scan_chunk(begin, wanted, pool_blocks))?
         {
             *next = run.first.0 + run.blocks;
             return Ok(run);
@@ -199,12 +211,14 @@ impl Space {
             for step in 0..chunks {
                 let chunk = (chunk_of(begin) + step) % chunks;
                 let first = FIRST_GROUP_BLOCK + chunk * CHUNK_BLOCKS;
-                if !layout::is_allocatable(BlockNumber(first), pool_blocks)
-                    || self.hint(BlockNumber(first))? < least
-                {
+                if !layout::is_allocatable(BlockNumber(first), pool_blocks) {
                     continue;
                 }
-                if let Some(run) = self.scan_chunk(first, wanted, pool_blocks)? {
+                let found = self.hint(BlockNumber(first)).and_then(|free| match free >= least {
+                    true => self.scan_chunk(first, wanted, pool_blocks),
+                    false => Ok(None),
+                });
+                if let Some(run) = unless_lost(found)? {
                     *next = run.first.0 + run.blocks;
                     return Ok(run);
                 }

@@ -92,7 +92,13 @@ impl Space {
                 failure.get_or_insert(error);
             }
         }
-        failure.map_or(Ok(()), Err)
+        match failure {
+            None => Ok(()),
+            Some(error) => {
+                self.runtime.leave_doubt();
+                Err(error)
+            }
+        }
     }
 
     fn lower(&self, reference: Reference, stack: &mut Vec<Reference>) -> Result<()> {
@@ -124,7 +130,15 @@ impl Space {
     }
 
     /// Frees a block that only the caller refers to.
+    ///
+    /// A block whose memory was found lost is freed only if it can be used again; otherwise it stays counted, so that nobody is
+    /// given it before the counts are rebuilt.
     pub(super) fn free(&self, block: BlockNumber) -> Result<()> {
+        let region = &self.runtime.region;
+        if !region.is_sound(block) && !region.replace_memory(block) {
+            tracing::warn!(block = block.0, "a bad block is put out of use");
+            return Ok(());
+        }
         self.untake(block)?;
         self.runtime.region.add_u64(at::FREE_BLOCKS, 1)?;
         self.warm(block);

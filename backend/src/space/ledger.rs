@@ -49,6 +49,14 @@ impl Ledger {
     }
 }
 
+/// What a walk over a member's ledgers finds.
+enum Noted {
+    /// A block of the ledger itself.
+    Own(BlockNumber),
+    /// What an entry names.
+    Named(Reference),
+}
+
 /// A pinned root: its reference is noted in the ledger of pins.
 #[must_use]
 pub(crate) struct Pin {
@@ -143,9 +151,29 @@ impl Space {
 
     /// The blocks of a member's ledgers, and what the ledgers name: references that no map holds. The gate is closed.
     pub(crate) fn noted_by(&self, slot: u32) -> Result<Vec<BlockNumber>> {
+        let mut noted = Vec::new();
+        self.walk_ledgers(slot, |found| {
+            noted.push(match found {
+                Noted::Own(block) => block,
+                Noted::Named(reference) => reference.block,
+            });
+        })?;
+        Ok(noted)
+    }
+
+    /// The nodes that a member's ledgers name: the roots of what is pinned. The gate is closed.
+    pub(crate) fn pinned_by(&self, slot: u32) -> Result<Vec<Reference>> {
+        let mut pinned = Vec::new();
+        self.walk_ledgers(slot, |found| match found {
+            Noted::Named(reference) if reference.level > 0 => pinned.push(reference),
+            _ => {}
+        })?;
+        Ok(pinned)
+    }
+
+    fn walk_ledgers(&self, slot: u32, mut visit: impl FnMut(Noted)) -> Result<()> {
         let region = &self.runtime.region;
         let limit = self.pool_blocks()?;
-        let mut noted = Vec::new();
         let mut walked = 0;
         let mut ledger = BlockNumber(region.load(Runtime::ledger_head(slot))?);
         while ledger.0 != 0 {
@@ -158,17 +186,19 @@ impl Space {
                 if walked > limit {
                     return Err(Error::corrupt("ledger", ledger, "an end", "a loop"));
                 }
-                noted.push(block);
+                visit(Noted::Own(block));
                 for entry in 0..ENTRIES_PER_BLOCK.min(left) {
                     let word = region.load(block.offset().add(ENTRIES + entry * 8))?;
-                    noted.extend(decode(word).map(|reference| reference.block));
+                    if let Some(reference) = decode(word) {
+                        visit(Noted::Named(reference));
+                    }
                 }
                 left -= ENTRIES_PER_BLOCK.min(left);
                 block = BlockNumber(region.load(block.offset().add(MORE))?);
             }
             ledger = BlockNumber(region.load(ledger.offset().add(NEXT))?);
         }
-        Ok(noted)
+        Ok(())
     }
 
     fn release_entries(&self, ledger: BlockNumber) -> Result<Vec<BlockNumber>> {
@@ -226,11 +256,11 @@ impl Space {
     }
 }
 
-fn encode(reference: Reference) -> u64 {
+pub(super) fn encode(reference: Reference) -> u64 {
     TAKEN | u64::from(reference.level) << 40 | reference.block.0
 }
 
-fn decode(word: u64) -> Option<Reference> {
+pub(super) fn decode(word: u64) -> Option<Reference> {
     let level = u8::try_from(word >> 40 & 0xff).ok()?;
     (word & TAKEN != 0).then(|| Reference::deep(BlockNumber(word & ((1 << 40) - 1)), level))
 }

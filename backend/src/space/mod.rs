@@ -6,6 +6,7 @@
 //! | [`reserve`] | promises of free blocks, made before anything is changed |
 //! | [`allocate`] | finding free blocks, contiguous where that is possible |
 //! | [`ledger`] | references that die with the member: pins and unpublished blocks |
+//! | [`deferred`] | references that are lowered after the next barrier, on a page medium |
 //!
 //! A block is free where its count is 0; taking it is one compare-and-swap of its count. Counts are volatile: trusted
 //! after a clean close, rebuilt from the maps otherwise. The u16 that stands for a chunk in the count table's own
@@ -13,6 +14,7 @@
 
 pub(crate) mod allocate;
 pub(crate) mod counts;
+mod deferred;
 pub(crate) mod ledger;
 pub(crate) mod reserve;
 
@@ -33,19 +35,13 @@ pub(crate) struct Space {
     pub(crate) runtime: Arc<Runtime>,
     cursors: [Mutex<allocate::Cursor>; allocate::CURSORS],
     ledgers: Mutex<ledger::Ledgers>,
-    deferred: Mutex<Vec<Reference>>,
 }
 
 impl Space {
     pub(crate) fn new(runtime: Arc<Runtime>) -> Space {
         let cursors =
             std::array::from_fn(|index| Mutex::new(allocate::Cursor::first(runtime.member.slot, index)));
-        Space {
-            runtime,
-            cursors,
-            ledgers: Mutex::new(ledger::Ledgers::default()),
-            deferred: Mutex::new(Vec::new()),
-        }
+        Space { runtime, cursors, ledgers: Mutex::new(ledger::Ledgers::default()) }
     }
 
     /// Blocks of the pool as all members see it now; maps what another member has grown it by.
@@ -64,26 +60,5 @@ impl Space {
             return Ok(());
         }
         Err(Error::corrupt(structure, "an entry", "a block inside a group of the pool", block))
-    }
-
-    /// Lowers `references` once the publish that dropped them is durable. Where a fence is a disk flush that is at the
-    /// next [`Space::settle`]; elsewhere the caller has fenced already, and it is now.
-    pub(crate) fn drop_later(&self, references: Vec<Reference>) {
-        self.deferred.lock().extend(references);
-    }
-
-    /// References waiting for a barrier.
-    pub(crate) fn deferred(&self) -> usize {
-        self.deferred.lock().len()
-    }
-
-    /// Makes everything stored so far durable, then lowers what waited for that.
-    pub(crate) fn settle(&self) -> Result<()> {
-        let waiting = std::mem::take(&mut *self.deferred.lock());
-        if let Err(error) = self.runtime.region.barrier() {
-            self.deferred.lock().extend(waiting);
-            return Err(error);
-        }
-        self.lower_all(&waiting)
     }
 }

@@ -42,7 +42,7 @@ impl Space {
     pub(crate) fn reserve(&self, blocks: u64, purpose: Purpose) -> Result<Reservation<'_>> {
         match self.try_reserve(blocks, purpose)? {
             Some(reservation) => Ok(reservation),
-            None if self.deferred() > 0 => {
+            None if self.deferred()? > 0 => {
                 self.settle()?;
                 self.try_reserve(blocks, purpose)?.ok_or_else(|| self.no_space(blocks))
             }
@@ -50,7 +50,7 @@ impl Space {
         }
     }
 
-    fn try_reserve(&self, blocks: u64, purpose: Purpose) -> Result<Option<Reservation<'_>>> {
+    pub(super) fn try_reserve(&self, blocks: u64, purpose: Purpose) -> Result<Option<Reservation<'_>>> {
         let kept = match purpose {
             Purpose::Store => reserve_blocks(self.pool_blocks()?),
             Purpose::Release => 0,
@@ -87,6 +87,11 @@ impl Reservation<'_> {
     /// Blocks still promised.
     pub(crate) fn left(&self) -> u64 {
         self.left
+    }
+
+    /// Adds another promise.
+    pub(crate) fn join(&mut self, mut other: Reservation<'_>) {
+        self.left += std::mem::take(&mut other.left);
     }
 
     /// Counts `blocks` as taken.

@@ -64,8 +64,10 @@ pub(crate) fn json(info: &PoolInfo) -> Value {
             "orphans_removed": recovered.orphans_removed,
             "blocks_counted": recovered.blocks_counted,
             "problems": recovered.problems,
+            "failed_sync": recovered.failed_sync.map(|failed| failed.to_string()),
             "microseconds": recovered.microseconds,
         })),
+        "read_only_since": info.read_only_since,
         "members": info.members.iter().map(member_json).collect::<Value>(),
         "snapshot_count": info.snapshots,
     })
@@ -124,6 +126,12 @@ fn text(info: &PoolInfo, snapshots: &[SnapshotInfo], format: Format) -> Result<S
     line("", format!("power loss or reboot: {}", yes_or_no(survives_power_loss)))?;
     line("", info.durability.description.clone())?;
     line("opened", opened_line(info))?;
+    if let Some(failed) = info.recovered.and_then(|recovered| recovered.failed_sync) {
+        line("", format!("{failed} came before: what was not durable then may be lost at a power loss"))?;
+    }
+    if let Some(why) = &info.read_only_since {
+        line("read-only", why.clone())?;
+    }
     let (usage, size) = (&info.usage, |bytes| format.size(bytes));
     let reserve = size(usage.reserve_bytes);
     line("size", size(info.size_bytes))?;

@@ -28,6 +28,9 @@ pub(crate) struct Check {
     /// Put right what needs no guessing
     #[arg(long)]
     repair: bool,
+    /// Do not read the contents of files: lost memory under them stays unnoticed
+    #[arg(long)]
+    no_data: bool,
     #[command(flatten)]
     format: Format,
 }
@@ -47,7 +50,7 @@ impl Check {
 
     fn check(&self, pools: &Pools) -> Result<Status> {
         let named = || self.pool.display().to_string();
-        let RepairReport { repaired, left } = if self.repair {
+        let RepairReport { repaired, mut left } = if self.repair {
             let split = daxcow::split_pool_path(&self.pool).with_context(named)?;
             let path = split.map_or_else(|| self.pool.clone(), |split| split.pool);
             Pool::repair(path, &OpenOptions::new()).with_context(named)?
@@ -55,6 +58,9 @@ impl Check {
             let left = pools.pool(&self.pool)?.check().with_context(named)?;
             RepairReport { left, ..RepairReport::default() }
         };
+        if !self.no_data {
+            left.problems.extend(pools.pool(&self.pool)?.scrub().with_context(named)?);
+        }
         self.format.print(&report_json(&repaired, &left), || Ok(self.text(&repaired, &left)?))?;
         Ok(match (left.is_clean(), repaired.is_empty()) {
             (true, true) => Status::Success,

@@ -2,6 +2,8 @@
 
 pub(crate) mod completions;
 pub(crate) mod create;
+pub(crate) mod dedupe;
+pub(crate) mod defrag;
 pub(crate) mod difference;
 pub(crate) mod entries;
 pub(crate) mod info;
@@ -42,6 +44,8 @@ fn dispatch(command: Command, pools: &Pools) -> Result<Status> {
         Command::Mkdir(mkdir) => mkdir.run(pools),
         Command::Clone(clone) => clone.run(pools),
         Command::Snapshot(snapshot) => snapshot.run(pools),
+        Command::Dedupe(dedupe) => dedupe.run(pools),
+        Command::Defrag(defrag) => defrag.run(pools),
         Command::Check(check) => check.run(pools),
         Command::Grow(grow) => grow.run(pools),
         Command::Trim(trim) => trim.run(pools),

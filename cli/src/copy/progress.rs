@@ -24,6 +24,11 @@ impl Bar {
         io::stderr().is_terminal()
     }
 
+    /// A bar where one can be seen and was not declined; its length is told later.
+    pub(crate) fn unless(quiet: bool) -> Bar {
+        if quiet || !Bar::can_be_seen() { Bar::hidden() } else { Bar::new(0) }
+    }
+
     /// A bar for `total` bytes.
     pub(crate) fn new(total: u64) -> Bar {
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
@@ -38,9 +43,20 @@ impl Bar {
         Bar { bar: ProgressBar::hidden(), start: Instant::now(), is_shown: Cell::new(true) }
     }
 
+    /// `bytes` of `total` are done.
+    pub(crate) fn set(&self, bytes: u64, total: u64) {
+        self.bar.set_length(total);
+        self.bar.set_position(bytes);
+        self.show();
+    }
+
     /// `bytes` more are done.
     pub(crate) fn advance(&self, bytes: u64) {
         self.bar.inc(bytes);
+        self.show();
+    }
+
+    fn show(&self) {
         if self.start.elapsed() >= SHOWN_AFTER && !self.is_shown.replace(true) {
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
         }

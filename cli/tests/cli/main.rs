@@ -8,5 +8,6 @@ mod entries;
 mod list;
 mod maintenance;
 mod processes;
+mod sharing;
 mod snapshot;
 mod support;

@@ -56,6 +56,7 @@ impl Model {
             | Op::Stat { slot }
             | Op::Sync { slot }
             | Op::View { slot, .. }
+            | Op::Defragment { slot, .. }
             | Op::Unlock { slot, .. } => empty(slot) || stale(slot),
             Op::Lock { slot, .. } => self.handles.get(slot).is_none_or(|handle| !self.may_lock(handle)),
             Op::Write { slot, .. }
@@ -65,7 +66,9 @@ impl Model {
             | Op::ZeroRange { slot, .. }
             | Op::PunchHole { slot, .. }
             | Op::BatchOpen { slot } => empty(slot) || batched(slot),
-            Op::CloneRange { target, source, .. } | Op::ReplaceContents { target, with: source } => {
+            Op::CloneRange { target, source, .. }
+            | Op::DedupeRange { target, source, .. }
+            | Op::ReplaceContents { target, with: source } => {
                 empty(target)
                     || empty(source)
                     || batched(target)
@@ -166,6 +169,7 @@ impl Model {
                 Expected::Value(Value::Done)
             }
             Op::Grow { .. }
+            | Op::Dedupe { .. }
             | Op::Trim { .. }
             | Op::PoolSync { .. }
             | Op::Check { .. }
@@ -217,6 +221,13 @@ impl Model {
             Op::CloneRange { target, source, source_offset, span } => {
                 done(self.clone_range(*target, *source, *source_offset, *span))
             }
+            Op::DedupeRange { target, source, source_offset, span } => {
+                match self.dedupe_range(*target, *source, *source_offset, *span) {
+                    Ok(same) => Expected::Value(Value::Flag(same)),
+                    Err(refusal) => Expected::Refused(refusal.0),
+                }
+            }
+            Op::Defragment { .. } => Expected::Value(Value::Done),
             Op::ReplaceContents { target, with } => done(self.replace_contents(*target, *with)),
             Op::View { slot, span } => Expected::View(self.read(*slot, *span)),
             Op::Lock { slot, index, exclusive } => match self.lock(*slot, *index, *exclusive) {

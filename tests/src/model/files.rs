@@ -94,6 +94,30 @@ impl Model {
         Ok(())
     }
 
+    pub(super) fn dedupe_range(
+        &mut self,
+        target: Slot,
+        source: Slot,
+        source_offset: u64,
+        span: Span,
+    ) -> Modelled<bool> {
+        let from = self.published(source).clone();
+        let same_file = self.handles[&target].node == self.handles[&source].node;
+        let into = self.change(target)?;
+        let aligned = |offset: u64| offset.is_multiple_of(BLOCK_SIZE);
+        let (source_end, end) = (source_offset + span.len, span.offset + span.len);
+        if !aligned(source_offset)
+            || !aligned(span.offset)
+            || !(aligned(span.len) || (source_end == from.len() && end == into.len()))
+            || source_end > from.len()
+            || end > into.len()
+            || (same_file && source_offset < end && span.offset < source_end)
+        {
+            return Err(INVALID);
+        }
+        Ok(into.dedupe(&from, source_offset, span.offset, span.len))
+    }
+
     pub(super) fn replace_contents(&mut self, target: Slot, with: Slot) -> Modelled<()> {
         let replacement = self.published(with).clone();
         if self.handles[&target].node == self.handles[&with].node && self.handles[&target].writable {

@@ -4,6 +4,9 @@ use std::fs;
 
 use super::*;
 use crate::file::{File, FileOptions};
+use crate::format::inode::at;
+use crate::mount::close::mark_clean;
+use crate::mount::rebuild::rebuild;
 use crate::pmem::sim::Unit;
 use crate::pool::Pool;
 
@@ -49,4 +52,30 @@ fn what_is_durable_at_return_takes_the_end_along() {
     };
     assert_eq!(after_a_crash(batch), (5000, 4));
     assert_eq!(after_a_crash(|_, file| file.set_len(5000).unwrap()), (5000, 2));
+}
+
+/// Says that no size is known to be stored lazily, as a new epoch does.
+fn forget_that_it_is_lazy(pool: &Pool, file: &File) {
+    let lazy = file.target().field(at::LAZY_SIZE);
+    pool.core().store.runtime.region.store_u32(lazy, 0).unwrap();
+}
+
+#[test]
+fn an_epoch_ends_with_durable_sizes() {
+    let forgotten = |pool: &Pool, file: &File| {
+        forget_that_it_is_lazy(pool, file);
+        file.write_at(&[3], 4999).unwrap();
+    };
+    assert_eq!(after_a_crash(forgotten), (4000, 1), "what the two below are about");
+    let closed = |pool: &Pool, file: &File| {
+        mark_clean(pool.core()).unwrap();
+        forgotten(pool, file);
+    };
+    assert_eq!(after_a_crash(closed), (5000, 3));
+    let recovered = |pool: &Pool, file: &File| {
+        let store = &pool.core().store;
+        rebuild(&store.runtime.region, store.space.pool_blocks().unwrap(), true).unwrap();
+        forgotten(pool, file);
+    };
+    assert_eq!(after_a_crash(recovered), (5000, 3));
 }

@@ -109,6 +109,34 @@ fn more_than_half_of_all_slots_open_at_once() {
     assert!(reopen(&path).1.clean);
 }
 
+/// Says what this process may do with a block of a pool.
+#[expect(unsafe_code, reason = "mprotect")]
+fn protect(core: &crate::inode::Core, block: PoolOffset, protection: libc::c_int) {
+    let start = core.store.runtime.region.pointer(block, 4096).unwrap().as_ptr();
+    // SAFETY: the block is mapped, and whoever accesses it allows for faults.
+    assert_eq!(unsafe { libc::mprotect(start.cast(), 4096, protection) }, 0);
+}
+
+#[test]
+fn a_transaction_whose_words_are_lost_is_refused_before_it_begins() {
+    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let core = new_pool(&pool_in(&directory), 32);
+    let inode = add_file(&core, "file", 20).unwrap();
+    let store = &core.store;
+    let modified = inode.field(crate::format::inode::at::MODIFIED);
+    let before = store.runtime.region.load(modified).unwrap();
+    let lost = PoolOffset(32 * MIB - 4096);
+    protect(&core, lost, libc::PROT_NONE);
+    let records = [modified, lost].map(|place| Record { place, value: 77 });
+    let failed = store.journal.commit(&records, Flushed::none()).unwrap_err();
+    assert_eq!(failed.kind(), ErrorKind::MediaError, "{failed}");
+    assert_eq!(store.runtime.region.load(modified).unwrap(), before);
+    store.journal.commit(&records[..1], Flushed::none()).unwrap();
+    assert_eq!(store.runtime.region.load(modified).unwrap(), 77);
+    protect(&core, lost, libc::PROT_READ | libc::PROT_WRITE);
+    close(core).unwrap();
+}
+
 #[test]
 fn a_transaction_that_fails_half_way_is_completed_before_its_locks_fall() {
     let directory = tempfile::tempdir_in("/dev/shm").unwrap();
@@ -119,15 +147,13 @@ fn a_transaction_that_fails_half_way_is_completed_before_its_locks_fall() {
     let store = &core.store;
     let records = [inode.field(crate::format::inode::at::MODIFIED), PoolOffset(32 * MIB - 8)]
         .map(|place| Record { place, value: 77 });
-    let host = std::fs::File::options().write(true).open(&path).unwrap();
     {
         let _mark = store.runtime.enter().unwrap();
         let _held = inode.lock(store).unwrap();
-        // What the second record names is lost for a while.
-        host.set_len(30 * MIB).unwrap();
+        // What the second record names can be loaded and not stored to.
+        protect(&core, PoolOffset(32 * MIB - 4096), libc::PROT_READ);
         let failed = store.journal.commit(&records, Flushed::none()).unwrap_err();
         assert_eq!(failed.kind(), ErrorKind::MediaError, "{failed}");
-        host.set_len(32 * MIB).unwrap();
     }
     assert_eq!(store.runtime.enter().err().unwrap().kind(), ErrorKind::ReadOnly);
     assert_eq!(store.runtime.cut().err().unwrap().kind(), ErrorKind::ReadOnly);

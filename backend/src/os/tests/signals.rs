@@ -32,7 +32,7 @@ fn install(handler: usize, flags: libc::c_int) {
 }
 
 fn watch_something() -> fault::Watch {
-    fault::watch(std::ptr::NonNull::from(&SEEN).cast(), 8, None, 0)
+    fault::watch(std::ptr::NonNull::from(&SEEN).cast(), 8, 0, None)
 }
 
 fn fault_at_16() {

@@ -17,7 +17,7 @@
 //!
 //! # Steps
 //!
-//! Every store, flush, fence and change of a volatile word, recorded or not, is a step. `DAXCOW_SIM_DIE_AT_STEP=N`, or
+//! Every store, flush, fence, change of a volatile word, and wait on or wake of a futex, recorded or not, is a step. `DAXCOW_SIM_DIE_AT_STEP=N`, or
 //! [`die_at_step`], ends the process by SIGKILL right before its N-th step (the first is 1).
 
 mod replay;
@@ -249,6 +249,11 @@ impl Region {
     #[track_caller]
     pub(super) fn noting_fence<T>(&self, fence: impl FnOnce() -> T) -> T {
         self.noting(Event::Fence, fence)
+    }
+
+    /// Counts a wait on or a wake of a futex as a step; it stores nothing.
+    pub(super) fn noting_futex(&self) {
+        step();
     }
 
     #[track_caller]

@@ -73,8 +73,8 @@ fn a_view_of_lost_memory_reads_zeros_and_says_that_it_failed() {
     let scratch = Scratch::new(MEMORY, 1 << 20);
     let region = scratch.map();
     put(&region, 8192, &[5; 8192]);
-    let sound = region.register_view(PoolOffset(0), 4096).unwrap();
-    let view = region.register_view(PoolOffset(8192), 8192).unwrap();
+    let sound = region.register_view(PoolOffset(0), 4096, 0).unwrap();
+    let view = region.register_view(PoolOffset(8192), 8192, 0).unwrap();
     let read = |view: &ViewGuard, index: usize| {
         assert!(index < view.len());
         let byte = view.pointer().as_ptr().wrapping_add(index);
@@ -90,7 +90,7 @@ fn a_view_of_lost_memory_reads_zeros_and_says_that_it_failed() {
     assert_all(errors(&region), ErrorKind::MediaError);
     drop(view);
     assert_all(errors(&region), ErrorKind::MediaError);
-    assert_eq!(region.register_view(PoolOffset(12288), 1).err().unwrap().kind(), ErrorKind::MediaError);
+    assert_eq!(region.register_view(PoolOffset(12288), 1, 0).err().unwrap().kind(), ErrorKind::MediaError);
     assert_eq!(get(&region, 0, 4096), [0; 4096]);
 }
 
@@ -121,7 +121,7 @@ fn a_forked_child_is_told_so_by_every_access() {
             region.extend().err(),
             region.futex_wait(PoolOffset(0), 0, std::time::Duration::ZERO).err(),
             region.discard(PoolOffset(0), 4096).err(),
-            region.register_view(PoolOffset(0), 1).err(),
+            region.register_view(PoolOffset(0), 1, 0).err(),
         ];
         assert_all(errors.into(), ErrorKind::Forked);
         7
@@ -205,8 +205,16 @@ fn a_full_file_system_is_an_error() {
     let results: Vec<_> = (0..256).map(|block| region.write(PoolOffset(block * 4096), &[1; 4096])).collect();
     let stored = results.iter().filter(|result| result.is_ok()).count();
     let lost = results.iter().filter_map(|result| result.as_ref().err());
-    assert!(lost.clone().all(|error| error.kind() == ErrorKind::MediaError));
+    assert!(lost.clone().all(|error| error.kind() == ErrorKind::NoSpace));
     assert_eq!((stored + lost.count(), stored <= 16), (256, true), "{stored} blocks stored in 64 KiB");
+    // Once there is room, the same stores succeed.
+    let more = c"size=4m".as_ptr().cast();
+    // SAFETY: all strings are NUL-terminated.
+    let grown = unsafe {
+        libc::mount(c"daxcow-test".as_ptr(), target.as_ptr(), c"tmpfs".as_ptr(), libc::MS_REMOUNT, more)
+    };
+    assert_eq!(grown, 0);
+    assert!((0..256).all(|block| region.write(PoolOffset(block * 4096), &[1; 4096]).is_ok()));
     drop((results, region, scratch));
     // SAFETY: the string is NUL-terminated.
     assert_eq!(unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) }, 0);

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::error::ErrorKind;
+use crate::pmem::failed_sync::SyncCall;
 use crate::pmem::medium::{Granularity, Medium};
 use crate::units::PoolOffset;
 
@@ -74,8 +75,8 @@ fn after_a_failed_sync_nothing_can_be_made_durable() {
     let region = Scratch::new(DISK, 8192).map();
     let proof = region.fence(Flushed::none()).unwrap();
     let broken = std::io::Error::from_raw_os_error(libc::EIO);
-    drop(region.syncs.fail("msync", &broken, &region));
-    drop(region.syncs.fail("fdatasync", &broken, &region));
+    drop(region.sync_failed(SyncCall::Msync, "msync", &broken));
+    drop(region.sync_failed(SyncCall::Fdatasync, "fdatasync", &broken));
     let errors = [
         region.fence(Flushed::none()).err(),
         region.barrier().err(),

@@ -126,7 +126,8 @@ fn assemble(path: &Path) -> Arc<Core> {
     let region = map(path);
     let lock_file = LockFile::open(path).unwrap();
     lock_file.exclusive_wait(member::OPENING_BYTE).unwrap();
-    let (member, dead) = member::take_slot(&region, &lock_file).unwrap();
+    let member::Claim { member, dead, .. } = member::claim_slot(&region, &lock_file).unwrap();
+    member::occupy(&region, member).unwrap();
     lock_file.unlock(member::OPENING_BYTE).unwrap();
     let runtime = Arc::new(Runtime::new(region, lock_file, member, EPOCH));
     let settings = Settings { inodes_max: 1 << 20, hash_seed: [1, 2] };

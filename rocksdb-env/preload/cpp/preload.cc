@@ -1,0 +1,27 @@
+// Takes the place of FileSystem::Default(), and registers `daxcow://` when the library is loaded.
+#include <dlfcn.h>
+
+#include <memory>
+
+#include "address.h"
+#include "file_system.h"
+
+namespace {
+
+using Default = std::shared_ptr<rocksdb::FileSystem> (*)();
+
+// The default FileSystem of the RocksDB that the program uses: the next library in its search order has it.
+std::shared_ptr<rocksdb::FileSystem> RealDefault() {
+  static const auto real = reinterpret_cast<Default>(dlsym(RTLD_NEXT, "_ZN7rocksdb10FileSystem7DefaultEv"));
+  return real();
+}
+
+const bool registered = (daxcow::RegisterAddress(RealDefault), true);
+
+}  // namespace
+
+// Where the exported FileSystem::Default() leads; returns as that does.
+extern "C" std::shared_ptr<rocksdb::FileSystem> daxcow_preload_default() {
+  (void)registered;
+  return daxcow::FileSystemOver(RealDefault());
+}
