@@ -56,6 +56,10 @@ pub enum ErrorKind {
     Stale,
     /// The pool was opened by this process's parent; a forked child must open its own.
     Forked,
+    /// A stream of a snapshot is damaged, cut short, or none at all.
+    BadStream,
+    /// A stream builds upon a snapshot that the pool does not have.
+    WrongBase,
     /// A system call failed in a way that none of the other kinds names.
     Io,
 }
@@ -81,6 +85,8 @@ impl ErrorKind {
             ErrorKind::Corrupt => libc::EUCLEAN,
             ErrorKind::UnsupportedVersion | ErrorKind::UnsupportedMedium => libc::EOPNOTSUPP,
             ErrorKind::MediaError | ErrorKind::Io => libc::EIO,
+            ErrorKind::BadStream => libc::EBADMSG,
+            ErrorKind::WrongBase => libc::ENODATA,
             ErrorKind::Stale => libc::ESTALE,
             ErrorKind::Forked => libc::ECHILD,
         }

@@ -46,6 +46,7 @@ mod space;
 mod stat;
 pub mod units;
 
+pub use dax::mapping::{Mapping, MappingMut};
 pub use dax::view::{View, Views};
 pub use error::{Error, ErrorKind, Result};
 pub use file::{Batch, Dedupe, Extent, ExtentKind, File, FileOptions};
@@ -57,6 +58,7 @@ pub use mount::open::RecoveryInfo;
 pub use mount::repair::{RepairReport, Repaired};
 pub use mount::usage::SpaceUsage;
 pub use mount::{CreateOptions, OpenOptions};
+pub use namespace::resolve::KnownName;
 pub use path::{PoolPath, split_pool_path};
 pub use place::Place;
 pub use pmem::FailedSync;
@@ -66,9 +68,14 @@ pub use relocate::dedupe::{DedupeOptions, DedupeProgress, DedupeReport};
 pub use relocate::defrag::DefragReport;
 pub use snapshot::diff::{Change, DiffEntry};
 pub use snapshot::keep::SnapshotInfo;
+pub use snapshot::receive::{PartialReceive, ReceiveOptions, ReceiveReport};
 pub use snapshot::rollback::RollbackOptions;
+pub use snapshot::send::{ResumeToken, SendOptions, SendReport};
 pub use stat::{DirEntry, FileKind, Metadata};
 
 /// The simulated medium: recordings, crash images, death at a chosen step.
 #[cfg(feature = "sim")]
 pub use pmem::sim;
+/// Reservations of space that are refused on purpose.
+#[cfg(feature = "sim")]
+pub use space::refuse::{allow_space, refuse_space};

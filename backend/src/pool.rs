@@ -1,6 +1,7 @@
 //! The public pool handle: a tree of files, and what can be done to all of it.
 
 use std::collections::HashMap;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
@@ -16,6 +17,7 @@ use crate::mount::open::Opening;
 use crate::mount::repair::RepairReport;
 use crate::mount::usage::SpaceUsage;
 use crate::mount::{self, CreateOptions, OpenOptions};
+use crate::namespace::resolve::KnownName;
 use crate::namespace::tree::Authority;
 use crate::namespace::tree::Namespace;
 use crate::namespace::{format_namespace, resolve, walk};
@@ -25,7 +27,9 @@ use crate::pmem::medium::Durability;
 use crate::relocate::dedupe::{self, DedupeOptions, DedupeProgress, DedupeReport};
 use crate::snapshot::diff::DiffEntry;
 use crate::snapshot::keep::SnapshotInfo;
+use crate::snapshot::receive::{self, PartialReceive, ReceiveOptions, ReceiveReport};
 use crate::snapshot::rollback::RollbackOptions;
+use crate::snapshot::send::{self, SendOptions, SendReport};
 use crate::snapshot::{diff, keep, rollback};
 use crate::stat::{DirEntry, Metadata};
 
@@ -403,6 +407,18 @@ impl Pool {
         resolve::exists(&self.core().store, path.as_ref())
     }
 
+    /// As [`Pool::exists`], for who asks again and again: `known` remembers the answer until a directory on the way changes,
+    /// in whatever process. It belongs to this pool and path.
+    ///
+    /// # Errors
+    /// As [`Pool::exists`].
+    pub fn exists_known(&self, path: impl AsRef<Path>, known: &mut KnownName) -> Result<bool> {
+        match self.core().store.runtime.region.access() {
+            Access::ReadWrite => resolve::exists_known(&self.core().store, path.as_ref(), known),
+            _ => self.exists(path),
+        }
+    }
+
     /// The entries of a directory, sorted by name.
     ///
     /// # Errors
@@ -480,6 +496,46 @@ impl Pool {
             paths => walk::files_below(store, paths)?,
         };
         dedupe::dedupe(store, &files, options, progress)
+    }
+
+    /// Writes snapshot `name` to `to` as a stream that [`Pool::receive`] reads, in this pool or another, of any size: all of
+    /// it, or what is new since another snapshot. Names, holes, reserved blocks, hard links, times, and blocks that files of
+    /// the snapshot share all come along. The time follows what is sent, apart from a look at every name.
+    ///
+    /// # Errors
+    /// `NotFound`; `Io` where `to` cannot be written; `InvalidInput` for a token of another stream; `Stale` where the
+    /// snapshot is deleted meanwhile; `WrongBase` where the parent of a resumed stream has been; `Corrupt`, `MediaError`.
+    pub fn send(&self, name: &str, options: SendOptions<'_>, to: &mut dyn Write) -> Result<SendReport> {
+        send::send(self.core(), name, options, to)
+    }
+
+    /// Reads the stream of a snapshot from `from`. The snapshot appears in one transaction at the end, complete and
+    /// verified; until then, and if the stream breaks off, nothing of it can be seen.
+    ///
+    /// # Errors
+    /// `BadStream` for what is damaged, cut short or no stream; `UnsupportedVersion`; `WrongBase` where the pool has not the
+    /// snapshot that the stream builds upon, or not what it goes on from; `AlreadyExists` for the name; `Busy` while another
+    /// process receives the same snapshot; `NoSpace`, `NoInodes`; `Io` where `from` cannot be read.
+    pub fn receive(&self, from: &mut dyn Read, options: ReceiveOptions<'_>) -> Result<ReceiveReport> {
+        self.writable()?;
+        receive::receive(self.core(), options, from)
+    }
+
+    /// Snapshots of which a part has been received and kept, each with the token that lets a sender go on.
+    ///
+    /// # Errors
+    /// `Corrupt`, `MediaError`.
+    pub fn partial_receives(&self) -> Result<Vec<PartialReceive>> {
+        receive::partial(self.core())
+    }
+
+    /// Removes what has been received of the snapshot with this identity, see [`PartialReceive`].
+    ///
+    /// # Errors
+    /// `NotFound`; `Busy` while it is being received.
+    pub fn abort_receive(&self, identity: &str) -> Result<()> {
+        self.writable()?;
+        receive::abort(self.core(), identity)
     }
 
     /// What differs from the tree or file `from` to `to`. Blocks that both share are not read.

@@ -8,9 +8,16 @@ use crate::ffi::code;
 use crate::file::VfsFile;
 use crate::pools::PoolRef;
 use daxcow::File;
+use std::cell::Cell;
 
 /// Journals up to this size stay in memory.
 const MEMORY_BYTES_MAX: usize = 1 << 20;
+/// Memory up to this size waits for the thread's next journal: in mode DELETE each transaction opens one.
+const SPARE_BYTES_MAX: usize = 64 << 10;
+
+thread_local! {
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// A private rollback journal.
 pub(crate) struct PrivateJournal {
@@ -22,7 +29,9 @@ pub(crate) struct PrivateJournal {
 
 impl PrivateJournal {
     pub(crate) fn new(pool: PoolRef) -> PrivateJournal {
-        PrivateJournal { pool, memory: Vec::new(), spilled: None }
+        // A thread that is ending has none to spare.
+        let memory = SPARE.try_with(Cell::take).unwrap_or_default();
+        PrivateJournal { pool, memory, spilled: None }
     }
 
     fn spill(&mut self) -> daxcow::Result<&File> {
@@ -36,6 +45,17 @@ impl PrivateJournal {
             }
         };
         Ok(self.spilled.insert(file))
+    }
+}
+
+impl Drop for PrivateJournal {
+    fn drop(&mut self) {
+        let mut memory = std::mem::take(&mut self.memory);
+        if (1..=SPARE_BYTES_MAX).contains(&memory.capacity()) {
+            memory.clear();
+            // A thread that is ending keeps nothing.
+            SPARE.try_with(|spare| spare.set(memory)).ok();
+        }
     }
 }
 
@@ -60,10 +80,12 @@ impl VfsFile for PrivateJournal {
     fn write(&mut self, from: &[u8], offset: u64) -> Outcome<()> {
         match span(offset, from.len()) {
             Some((start, end)) if self.spilled.is_none() && end <= MEMORY_BYTES_MAX => {
-                if end > self.memory.len() {
-                    self.memory.resize(end, 0);
+                if start > self.memory.len() {
+                    self.memory.resize(start, 0);
                 }
-                self.memory[start..end].copy_from_slice(from);
+                let (over, beyond) = from.split_at(from.len().min(self.memory.len() - start));
+                self.memory[start..start + over.len()].copy_from_slice(over);
+                self.memory.extend_from_slice(beyond);
                 Ok(())
             }
             Some(_) => self.spill().and_then(|file| file.write_at(from, offset)).or_code(code::IOERR_WRITE),

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `ffi` | the border with C; all `unsafe` |
 //! | `file` | what an open file does, as a trait |
-//! | `open`, `names`, `pools` | which file a name means |
+//! | `open`, `names`, `known_names`, `pools` | which file a name means |
 //! | `main_db`, `staging`, `super_journal`, `super_journal_file`, `journal` | databases, and their transactions as batches |
 //! | `plain_file` | WALs and other files that are written directly |
 //! | `locks`, `wal_index`, `fetch`, `control` | locking levels, shared memory, pages in place, file-controls |
@@ -25,6 +25,7 @@ mod fetch;
 mod ffi;
 mod file;
 mod journal;
+mod known_names;
 mod locks;
 mod main_db;
 mod names;

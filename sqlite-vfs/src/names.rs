@@ -3,7 +3,7 @@
 
 use crate::error::{OrCode, Outcome, dropping_failure};
 use crate::ffi::code;
-use crate::{pools, private_clone, super_journal, super_journal_file};
+use crate::{known_names, pools, private_clone, super_journal, super_journal_file};
 use daxcow::{ErrorKind, FileKind};
 use std::os::unix::ffi::OsStrExt;
 
@@ -13,10 +13,13 @@ pub(crate) fn access(name: &[u8], only_content: bool, writable: bool) -> Outcome
     if let Some(found) = private_clone::access(name, only_content) {
         return found.or_code(code::IOERR_ACCESS).map(Some);
     }
+    match known_names::exists(name) {
+        Ok(None) => return Ok(None),
+        Ok(Some(false)) => return Ok(Some(false)),
+        Ok(Some(true)) => {}
+        Err(error) => return Err(error).or_code(code::IOERR_ACCESS),
+    }
     let found = pools::with_name(name, |pool, inner| {
-        if !pool.pool.exists(inner)? {
-            return Ok(false);
-        }
         let metadata = match pool.pool.metadata(inner) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false), // removed meanwhile
             result => result?,
@@ -39,7 +42,7 @@ pub(crate) fn delete(name: &[u8]) -> Outcome<bool> {
         return if existed { Ok(true) } else { Err(code::IOERR_DELETE_NOENT.into()) };
     }
     let found = pools::with_name(name, |pool, inner| {
-        let is_real = pool.pool.exists(inner)?;
+        let is_real = known_names::exists(name)?.unwrap_or(false);
         let published = super_journal::publish(name, is_real.then_some((pool, inner)))?;
         // Not gone with the batches, if those were of other pools.
         if is_real && (!published || pool.pool.exists(inner)?) {

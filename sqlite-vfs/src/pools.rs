@@ -19,6 +19,12 @@ pub(crate) type PoolRef = Arc<OpenPool>;
 static OPEN: RwLock<Vec<Weak<OpenPool>>> = RwLock::new(Vec::new());
 
 impl OpenPool {
+    /// The path in this pool that the full name `name` stands for, if it is one.
+    pub(crate) fn inner_of<'n>(&self, name: &'n [u8]) -> Option<&'n Path> {
+        let inner = name.strip_prefix(self.prefix.as_slice()).filter(|inner| !inner.is_empty())?;
+        Some(Path::new(OsStr::from_bytes(inner)))
+    }
+
     /// The name under which SQLite opens `inner`, a path in this pool.
     pub(crate) fn full_name(&self, inner: &Path) -> Vec<u8> {
         let inner = inner.as_os_str().as_bytes();
@@ -83,12 +89,11 @@ pub(crate) fn with_name<R>(
     body: impl FnOnce(&PoolRef, &Path) -> daxcow::Result<R>,
 ) -> daxcow::Result<Option<R>> {
     let newest = |list: &[Weak<OpenPool>]| {
-        let lies_in = |pool: &PoolRef| name.len() > pool.prefix.len() && name.starts_with(&pool.prefix);
-        list.iter().rev().filter_map(Weak::upgrade).find(lies_in)
+        let mut pools = list.iter().rev().filter_map(Weak::upgrade);
+        pools.find_map(|pool| pool.inner_of(name).map(|inner| (pool, inner)))
     };
     let found = newest(&OPEN.read());
-    if let Some(pool) = found {
-        let inner = Path::new(OsStr::from_bytes(&name[pool.prefix.len()..]));
+    if let Some((pool, inner)) = found {
         return body(&pool, inner).map(Some);
     }
     let Some(path) = resolve(name)? else { return Ok(None) };

@@ -44,6 +44,8 @@ pub struct Session {
     members: Vec<Option<Pool>>,
     /// What the pool said when it last refused.
     last_error: String,
+    /// Operations that were refused for a reason that [`Setup`] allows for.
+    pub refusals: u64,
 }
 
 /// An operation that gave something else than it should.
@@ -76,6 +78,7 @@ impl Session {
             views: Vec::new(),
             members,
             last_error: String::new(),
+            refusals: 0,
         };
         if !session.setup.base.is_empty() {
             session.pool(0).create_dir(&session.setup.base)?;
@@ -123,6 +126,7 @@ impl Session {
         if let Err(kind) = &found
             && self.may_refuse(op, *kind)
         {
+            self.refusals += 1;
             return self.adopt_prefix(op).map_err(Mismatch);
         }
         let before = matches!(op, Op::Diff { .. }).then(|| self.model.clone());

@@ -58,10 +58,24 @@ pub(crate) fn check_no_batch(store: &Store, inode: &Inode) -> Result<()> {
     Err(Error::new(ErrorKind::Busy, format!("{who} has a batch open on {}", inode.number)))
 }
 
+/// Fails with Busy where a live member stores to the file through a mapping: the batch would not see that.
+fn check_not_mapped(store: &Store, inode: &Inode) -> Result<()> {
+    if !store.runtime.is_mapped(inode.place)? {
+        return Ok(());
+    }
+    let mappers = store.runtime.mappers(inode.place)?;
+    if mappers.is_empty() {
+        return Ok(());
+    }
+    let who: Vec<String> = mappers.into_iter().map(|member| store.runtime.describe(member)).collect();
+    Err(Error::new(ErrorKind::Busy, format!("{} map {} to be stored to", who.join(", "), inode.number)))
+}
+
 impl Side {
     /// Opens a batch. The file's lock is held.
     pub(crate) fn open(store: &Store, inode: &Inode) -> Result<Side> {
         check_no_batch(store, inode)?;
+        check_not_mapped(store, inode)?;
         let len = inode.size(store)?;
         let ledger = store.space.open_ledger()?;
         store.runtime.region.store_u32(inode.field(at::BATCH), store.runtime.member.word())?;
@@ -130,15 +144,13 @@ impl Side {
         if from.is_empty() {
             return Ok(());
         }
-        if offset > self.len {
-            self.raise_len(store, offset)?;
-        }
+        self.make_room(store, offset, end)?;
         let mut at = offset;
         while at < end {
             let within = at % BLOCK_SIZE;
             let piece = (BLOCK_SIZE - within).min(end - at);
             let index = FileBlock::of(at).0;
-            let replaceable = piece == BLOCK_SIZE || !self.blocks.contains_key(&index);
+            let replaceable = piece == BLOCK_SIZE;
             let block = self.side_block(store, index, piece == BLOCK_SIZE)?;
             let from = &from[read::index(at - offset)..read::index(at - offset + piece)];
             match self.store(store, block, within, from) {
@@ -152,6 +164,29 @@ impl Side {
         }
         self.len = self.len.max(end);
         Ok(())
+    }
+
+    /// Makes blocks for all of `[offset, end)`, and zeros up to it: a full pool is found out before anything is written.
+    fn make_room(&mut self, store: &Store, offset: u64, end: u64) -> Result<()> {
+        let (len, mut made) = (self.len, Vec::new());
+        let mut make = || {
+            if offset > self.len {
+                self.raise_len(store, offset)?;
+            }
+            for index in FileBlock::of(offset).0..blocks_for(end) {
+                if !self.blocks.contains_key(&index) {
+                    let whole = offset <= index * BLOCK_SIZE && (index + 1) * BLOCK_SIZE <= end;
+                    self.side_block(store, index, whole)?;
+                    made.push(index);
+                }
+            }
+            Ok(())
+        };
+        make().inspect_err(|_| {
+            self.len = len;
+            let unused: Vec<_> = made.iter().filter_map(|index| self.blocks.remove(index)).collect();
+            self.spare.extend(unused);
+        })
     }
 
     /// Whether a store failed because `block`, of which nothing needs to be kept, has lost its memory.

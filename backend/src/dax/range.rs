@@ -3,7 +3,7 @@
 use super::read::stable;
 use super::write::{SizeChange, Source, grow_to, store_range};
 use crate::error::{Error, ErrorKind, Result};
-use crate::extent_map::stage::stage;
+use crate::extent_map::stage::{Staged, stage};
 use crate::extent_map::{Change, Content, Mapped, Tree};
 use crate::format::entry::{HEIGHT_MAX, span};
 use crate::format::inode::FILE_SIZE_MAX;
@@ -25,12 +25,17 @@ pub(crate) fn set_len(store: &Store, inode: &Inode, len: u64) -> Result<()> {
         zero_beyond_end(store, inode, old, len)?;
         grow_to(store, inode, len, SizeChange::Durable)?;
     } else {
+        // Also what reads as zeros, and with that what lies beyond the last block that there is.
+        inode.withdraw_mapped(store, blocks_for(len)..FILE_BLOCKS_MAX)?;
+        let beyond = stage_hole(store, inode, blocks_for(len), FILE_BLOCKS_MAX)?;
+        let _change = store.runtime.begin_change(inode.place)?;
         if len < old {
-            let _change = store.runtime.begin_change(inode.place)?;
             let ready = store.runtime.region.fence(Flushed::none())?;
             inode.publish_size(store, len, &ready)?;
         }
-        punch_blocks(store, inode, blocks_for(len), FILE_BLOCKS_MAX)?;
+        if let Some(beyond) = beyond {
+            beyond.commit(store, Flushed::none())?;
+        }
     }
     inode.touch(store)
 }
@@ -83,12 +88,19 @@ pub(crate) fn punch_hole(store: &Store, inode: &Inode, offset: u64, len: u64) ->
     inode.touch(store)
 }
 
-/// Zeros `[start, end)`: both edges by copy-on-write, what lies between by taking the blocks away.
+/// Zeros `[start, end)`: both edges by copy-on-write, what lies between by taking the blocks away. A full pool is found out
+/// before any of it.
 fn zero_bytes(store: &Store, inode: &Inode, start: u64, end: u64) -> Result<()> {
     let (first_whole, end_whole) = (blocks_for(start), end / BLOCK_SIZE);
     if first_whole > end_whole {
         return zero_edge(store, inode, start, end);
     }
+    let edges = u64::from(!start.is_multiple_of(BLOCK_SIZE)) + u64::from(!end.is_multiple_of(BLOCK_SIZE));
+    let height = Tree::of(&store.space, inode.place)?.root.map_or(0, |root| u64::from(root.height));
+    // Each edge takes a block and a path of nodes, the hole between a path for each of its ends.
+    let most = edges * (height + 2) + 2 * height + 1;
+    let _pledge =
+        if edges > 0 && height > 0 { Some(store.space.pledge(most, Purpose::Store)?) } else { None };
     zero_edge(store, inode, start, first_whole * BLOCK_SIZE)?;
     zero_edge(store, inode, end_whole * BLOCK_SIZE, end)?;
     punch_blocks(store, inode, first_whole, end_whole)
@@ -106,15 +118,21 @@ fn zero_edge(store: &Store, inode: &Inode, start: u64, end: u64) -> Result<()> {
 }
 
 pub(super) fn punch_blocks(store: &Store, inode: &Inode, first: u64, end: u64) -> Result<()> {
+    let Some(staged) = stage_hole(store, inode, first, end)? else { return Ok(()) };
+    let _change = store.runtime.begin_change(inode.place)?;
+    staged.commit(store, Flushed::none())
+}
+
+/// Stages a hole from file block `first` to `end`; nothing where nothing is mapped.
+fn stage_hole(store: &Store, inode: &Inode, first: u64, end: u64) -> Result<Option<Staged>> {
     let tree = Tree::of(&store.space, inode.place)?;
     let end = end.min(tree.span());
     if first >= end || tree.next_mapped(&store.space, FileBlock(first), FileBlock(end))?.is_none() {
-        return Ok(());
+        return Ok(None);
     }
+    inode.withdraw_mapped(store, first..end)?;
     let change = Change { start: FileBlock(first), blocks: end - first, content: Content::Hole };
-    let staged = stage(&store.space, &tree, &[change], usize::MAX, Purpose::Release)?;
-    let _change = store.runtime.begin_change(inode.place)?;
-    staged.commit(store, Flushed::none())
+    stage(&store.space, &tree, &[change], usize::MAX, Purpose::Release).map(Some)
 }
 
 /// Makes sure that writes to a range need no new blocks: holes get blocks that read as zeros. What

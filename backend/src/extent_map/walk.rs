@@ -58,12 +58,12 @@ impl Tree {
     }
 
     /// Shows `visit` every data block of the tree and its place in the file, in order, below the nodes that `enter` lets it
-    /// into; `enter` is asked with each node's level. Words that read as nothing are passed over: a walk without the file's
+    /// into; `enter` is asked with the first file block below each node and its level. Words that read as nothing are passed over: a walk without the file's
     /// lock may meet anything, and whoever walks so looks again before believing what was found.
     pub(crate) fn walk(
         &self,
         space: &Space,
-        enter: &mut dyn FnMut(BlockNumber, u8) -> bool,
+        enter: &mut dyn FnMut(FileBlock, BlockNumber, u8) -> bool,
         visit: &mut dyn FnMut(FileBlock, Entry) -> Result<()>,
     ) -> Result<()> {
         match self.root {
@@ -76,7 +76,7 @@ impl Tree {
     pub(crate) fn walk_reference(
         space: &Space,
         root: Reference,
-        enter: &mut dyn FnMut(BlockNumber, u8) -> bool,
+        enter: &mut dyn FnMut(FileBlock, BlockNumber, u8) -> bool,
         visit: &mut dyn FnMut(FileBlock, Entry) -> Result<()>,
     ) -> Result<()> {
         walk(space, Entry::of(root.block), root.level, 0, enter, visit)
@@ -88,7 +88,7 @@ fn walk(
     entry: Entry,
     level: u8,
     base: u64,
-    enter: &mut dyn FnMut(BlockNumber, u8) -> bool,
+    enter: &mut dyn FnMut(FileBlock, BlockNumber, u8) -> bool,
     visit: &mut dyn FnMut(FileBlock, Entry) -> Result<()>,
 ) -> Result<()> {
     if space.check_block(entry.block, "map entry").is_err() {
@@ -97,7 +97,7 @@ fn walk(
     if level == 0 {
         return visit(FileBlock(base), entry);
     }
-    if !enter(entry.block, level) {
+    if !enter(FileBlock(base), entry.block, level) {
         return Ok(());
     }
     let words = read_node(&space.runtime.region, entry.block)?;

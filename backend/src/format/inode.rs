@@ -11,7 +11,9 @@
 //!  56  attribute    |  of a snapshot's top directory: its scope
 //!  64  crc32c       /  of the four before
 //!  72  modified        nanoseconds since 1970, any value is valid
-//!  80  0 up to 128
+//!  80  identity        of a received snapshot's top: what names the snapshot in every pool
+//!  96  crc32c          of the identity
+//! 100  0 up to 128
 //! 128  epoch        \
 //! 136  lock u32     |
 //! 144  sequence     |  volatile: valid only where the epoch is the pool's current one,
@@ -19,7 +21,9 @@
 //! 184  extension    |
 //! 192  batch u32    |
 //! 196  stale u32    |
-//! 200  lazy u32     /  the size word may not be durable
+//! 200  lazy u32     |  the size word may not be durable
+//! 208  mapped mask  |  members that map it live
+//! 240  remaps       /  a sequence counter of changes of the map
 //! ```
 
 use super::lane::Record;
@@ -53,6 +57,8 @@ pub(crate) mod at {
     pub(crate) const BATCH: u64 = 192;
     pub(crate) const STALE: u64 = 196;
     pub(crate) const LAZY_SIZE: u64 = 200;
+    pub(crate) const MAPPED_MASK: u64 = 208;
+    pub(crate) const REMAPS: u64 = 240;
 }
 
 /// What an inode is.
@@ -148,7 +154,10 @@ const BIRTH_BYTES: std::ops::Range<usize> = 32..64;
 const CRC_AT: usize = 64;
 const MODIFIED_AT: usize = 72;
 
-/// The durable half of a new inode.
+const IDENTITY_BYTES: std::ops::Range<usize> = 80..96;
+const IDENTITY_CRC_AT: usize = 96;
+
+/// The durable half of a new inode, which was modified when it was created.
 pub(crate) fn encode(kind: KindWord, links: u32, root: u64, size: u64, birth: Birth) -> [u8; DURABLE_BYTES] {
     let mut bytes = [0; DURABLE_BYTES];
     let number = birth.number;
@@ -169,6 +178,29 @@ pub(crate) fn encode(kind: KindWord, links: u32, root: u64, size: u64, birth: Bi
     bytes[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
     bytes[MODIFIED_AT..MODIFIED_AT + 8].copy_from_slice(&birth.created.to_le_bytes());
     bytes
+}
+
+/// Gives the durable half of a new inode another time of its last change, and an identity.
+pub(crate) fn dress(bytes: &mut [u8; DURABLE_BYTES], modified: u64, identity: [u8; 16]) {
+    bytes[MODIFIED_AT..MODIFIED_AT + 8].copy_from_slice(&modified.to_le_bytes());
+    bytes[IDENTITY_BYTES].copy_from_slice(&identity);
+    let crc = crc32c::crc32c(&identity);
+    bytes[IDENTITY_CRC_AT..IDENTITY_CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// The identity in the durable half of inode `number`, if it has been given one.
+pub(crate) fn decode_identity(bytes: &[u8; DURABLE_BYTES], number: InodeNumber) -> Result<Option<[u8; 16]>> {
+    let identity: [u8; 16] = bytes[IDENTITY_BYTES].try_into().unwrap_or_default();
+    if identity == [0; 16] {
+        return Ok(None);
+    }
+    let at = IDENTITY_CRC_AT;
+    let stored = u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap_or_default());
+    let crc = crc32c::crc32c(&identity);
+    if stored == crc {
+        return Ok(Some(identity));
+    }
+    Err(Error::corrupt("identity", number, format_args!("crc {crc:#x}"), format_args!("{stored:#x}")))
 }
 
 /// The words that make `birth` the birth record of the inode at `place`, its checksum included.

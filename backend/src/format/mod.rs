@@ -18,5 +18,6 @@ pub(crate) mod entry;
 pub(crate) mod inode;
 pub(crate) mod lane;
 pub(crate) mod layout;
+pub(crate) mod stream;
 pub(crate) mod superblock;
 pub(crate) mod word;

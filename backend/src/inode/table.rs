@@ -76,12 +76,14 @@ impl Table {
         let before = inode.kind(store)?;
         let generation = before.generation.wrapping_add(1);
         let kind = KindWord { kind: new.kind, snapshot: new.snapshot, generation };
-        let birth =
-            Birth { number: inode.number, created: now_ns(), origin: new.origin, attribute: new.attribute };
+        let created = new.created.unwrap_or_else(now_ns);
+        let birth = Birth { number: inode.number, created, origin: new.origin, attribute: new.attribute };
         let unused = KindWord { kind: Kind::Free, ..kind };
         let region = &store.runtime.region;
         // Only what is whole may count as an inode: a torn one could still name the blocks of its former life.
-        let written = inode.write(store, &inode::encode(unused, 0, new.root, new.size, birth))?;
+        let mut bytes = inode::encode(unused, 0, new.root, new.size, birth);
+        inode::dress(&mut bytes, new.modified.unwrap_or(birth.created), new.identity);
+        let written = inode.write(store, &bytes)?;
         let whole = region.fence(written)?;
         let flushed =
             region.flush(region.publish(inode.field(inode::at::KIND), kind.encode(inode.number), &whole)?);
@@ -185,11 +187,27 @@ pub(crate) struct NewInode {
     pub(crate) origin: InodeNumber,
     /// The scope of a snapshot's top directory, otherwise 0.
     pub(crate) attribute: u64,
+    /// Nanoseconds since 1970, if not now.
+    pub(crate) created: Option<u64>,
+    /// Nanoseconds since 1970, if not when it was created.
+    pub(crate) modified: Option<u64>,
+    /// What names a received snapshot everywhere; zeros for everything else.
+    pub(crate) identity: [u8; 16],
 }
 
 impl NewInode {
     /// An empty file or directory.
     pub(crate) const fn empty(kind: Kind) -> NewInode {
-        NewInode { kind, snapshot: false, root: 0, size: 0, origin: InodeNumber(0), attribute: 0 }
+        NewInode {
+            kind,
+            snapshot: false,
+            root: 0,
+            size: 0,
+            origin: InodeNumber(0),
+            attribute: 0,
+            created: None,
+            modified: None,
+            identity: [0; 16],
+        }
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct Store {
 /// What the superblock fixes for the life of a pool.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Settings {
+    /// What tells the pool from all others.
+    pub(crate) uuid: [u8; 16],
     /// Inodes the pool may have.
     pub(crate) inodes_max: u64,
     /// Keys of the hash of names.

@@ -222,15 +222,6 @@ impl<'a> Census<'a> {
         self.problem(problem);
     }
 
-    /// Lost memory is a problem of what lay there, behind which there may be references; other errors end the census.
-    fn unreadable(&self, structure: &str, place: impl std::fmt::Display, error: Error) -> Result<()> {
-        if error.kind() != ErrorKind::MediaError {
-            return Err(error);
-        }
-        self.hiding(Finding::of(structure, place, &error, Remedy::None));
-        Ok(())
-    }
-
     fn chunk(&self, block: BlockNumber) -> Option<(&Chunk, usize)> {
         let chunk = self.chunks.get(usize::try_from(block.0 / CHUNK_BLOCKS).ok()?)?.get()?;
         Some((chunk, index_in_chunk(block)))
@@ -347,10 +338,11 @@ impl<'a> Census<'a> {
         let mut entries = Vec::new();
         let words = match read_node(self.region, node) {
             Ok(words) => words,
-            Err(error) => {
-                self.unreadable("map node", node, error)?;
+            Err(error) if error.kind() == ErrorKind::MediaError => {
+                self.hiding(Finding::of("map node", node, &error, Remedy::None));
                 return Ok(entries);
             }
+            Err(error) => return Err(error),
         };
         for (slot, &word) in (0..).zip(words.iter()) {
             let place = node.offset().add(slot * 8);
@@ -422,16 +414,16 @@ impl<'a> Census<'a> {
     /// Reads an inode's durable half; nothing where it is free or damaged, which is a problem.
     fn inode_at(&self, inode: Inode) -> Result<Option<InodeFacts>> {
         let mut bytes = [0; DURABLE_BYTES];
-        if let Err(error) = self.region.read(inode.place, &mut bytes) {
-            if error.kind() != ErrorKind::MediaError {
-                return Err(error);
+        match self.region.read(inode.place, &mut bytes) {
+            Ok(()) => Ok(self.decode(&bytes, inode)),
+            Err(error) if error.kind() == ErrorKind::MediaError => {
+                self.hidden.store(true, Ordering::Relaxed);
+                let faults = vec![(Fault::Lost, error.to_string())];
+                self.damaged.lock().push(DamagedInode { inode, kind: None, links: None, root: None, faults });
+                Ok(None)
             }
-            self.hidden.store(true, Ordering::Relaxed);
-            let faults = vec![(Fault::Lost, error.to_string())];
-            self.damaged.lock().push(DamagedInode { inode, kind: None, links: None, root: None, faults });
-            return Ok(None);
+            Err(error) => Err(error),
         }
-        Ok(self.decode(&bytes, inode))
     }
 
     fn decode(&self, bytes: &[u8; DURABLE_BYTES], inode: Inode) -> Option<InodeFacts> {

@@ -273,8 +273,7 @@ fn volatile_references(core: &Core, findings: &mut Vec<Finding>) -> Result<HashM
         }
     }
     let deferred = store.space.deferred_blocks().unwrap_or_else(|error| {
-        let place = "the runtime header";
-        findings.push(Finding::of("list of dropped references", place, &error, Remedy::Later));
+        findings.push(Finding::of("list of dropped references", "the runtime header", &error, Remedy::Later));
         vec![]
     });
     deferred.into_iter().for_each(|block| *references.entry(block).or_insert(0) += 1);

@@ -254,7 +254,11 @@ pub(super) fn store_of(
     member: Member,
     superblock: &Superblock,
 ) -> Store {
-    let settings = Settings { inodes_max: superblock.inodes_max, hash_seed: superblock.hash_seed };
+    let settings = Settings {
+        uuid: superblock.uuid,
+        inodes_max: superblock.inodes_max,
+        hash_seed: superblock.hash_seed,
+    };
     Store::new(Arc::new(Runtime::new(region, lock_file, member, superblock.epoch)), settings)
 }
 

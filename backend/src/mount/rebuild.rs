@@ -12,12 +12,12 @@ use parking_lot::Mutex;
 use super::census::Census;
 use super::check::Problem;
 use crate::error::{Error, Result};
-use crate::format::inode::at;
+use crate::format::inode;
 use crate::format::layout;
 use crate::inode::Inode;
 use crate::journal::Store;
 use crate::pmem::{Flushed, Region};
-use crate::runtime::at as volatile_at;
+use crate::runtime::at;
 use crate::space::counts::{COUNT_MAX, chunk_hint};
 use crate::units::{BlockNumber, CHUNK_BLOCKS, CHUNK_SIZE};
 
@@ -76,7 +76,7 @@ pub(super) fn rebuild(region: &Region, pool_blocks: u64, counts_survived: bool) 
     let damaged = census.damaged().len() as u64;
     let inodes = census.inodes();
     let sizes = inodes.iter().fold(Flushed::none(), |flushed, facts| {
-        flushed.join(region.flush_range(facts.inode.field(at::SIZE), 8))
+        flushed.join(region.flush_range(facts.inode.field(inode::at::SIZE), 8))
     });
     region.fence(sizes)?;
     Ok(Rebuilt {
@@ -98,8 +98,8 @@ pub(super) fn recount(store: &Store) -> Result<bool> {
     }
     let free_blocks = store_counts(region, &census, pool_blocks, Hidden::Nothing)?;
     let inodes = census.inodes().len() + census.damaged().len();
-    region.store_u64(volatile_at::FREE_BLOCKS, free_blocks)?;
-    region.store_u64(volatile_at::INODES_USED, inodes as u64)?;
+    region.store_u64(at::FREE_BLOCKS, free_blocks)?;
+    region.store_u64(at::INODES_USED, inodes as u64)?;
     Ok(true)
 }
 

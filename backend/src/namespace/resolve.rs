@@ -11,7 +11,7 @@ use crate::format::inode::{Kind, SNAPSHOT_DIRECTORY};
 use crate::inode::Inode;
 use crate::inode::table::Table;
 use crate::journal::Store;
-use crate::units::InodeNumber;
+use crate::units::{InodeNumber, PoolOffset};
 
 /// What a path names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,6 +41,14 @@ pub(crate) struct Stat {
     pub(crate) read_only: bool,
 }
 
+/// Whether a name of `directory` is one that callers do not see: what has been received of a snapshot so far.
+pub(crate) fn is_hidden(directory: &Inode, name: &[u8]) -> bool {
+    directory.number == SNAPSHOT_DIRECTORY && name.starts_with(HIDDEN_PREFIX)
+}
+
+/// How the hidden names in `/.snapshots` begin.
+pub(crate) const HIDDEN_PREFIX: &[u8] = b".receiving-";
+
 /// Where a walk from the root came to.
 enum Walked {
     To(Located),
@@ -69,16 +77,24 @@ impl Located {
     }
 }
 
-fn walk(store: &Store, names: &[&[u8]], lock: Lock, mut pass: impl FnMut(InodeNumber)) -> Result<Walked> {
+fn walk(
+    store: &Store,
+    names: &[&[u8]],
+    lock: Lock,
+    mut pass: impl FnMut(&Inode) -> Result<()>,
+) -> Result<Walked> {
     let root = Directory::root(store)?;
     let mut at =
         Located { inode: root.inode, generation: root.generation, kind: Kind::Directory, read_only: false };
     for name in names {
-        pass(at.inode.number);
+        pass(&at.inode)?;
         if at.kind != Kind::Directory {
             return Ok(Walked::ThroughFile);
         }
         let directory = Directory { inode: at.inode, generation: at.generation };
+        if lock == Lock::Free && is_hidden(&at.inode, name) {
+            return Ok(Walked::Missing);
+        }
         match directory::lookup(store, &directory, name, lock) {
             Ok(Some(entry)) => at = Located::of(store, &entry, at.read_only)?,
             Ok(None) => return Ok(Walked::Missing),
@@ -111,15 +127,19 @@ pub(crate) fn resolve(store: &Store, path: &Path) -> Result<Located> {
 /// As [`resolve`], for who may hold the namespace lock.
 pub(super) fn resolve_with(store: &Store, path: &Path, lock: Lock) -> Result<Located> {
     let names = components(path)?;
-    walk(store, &names, lock, |_| {}).and_then(located).map_err(|error| error.at(path))
+    walk(store, &names, lock, |_| Ok(())).and_then(located).map_err(|error| error.at(path))
 }
 
 /// Resolves all of `names`, and says of each directory on the way what its inode is. The caller holds the namespace lock.
 pub(super) fn resolve_names(
     store: &Store,
     names: &[&[u8]],
-    pass: impl FnMut(InodeNumber),
+    mut pass: impl FnMut(InodeNumber),
 ) -> Result<Located> {
+    let pass = |inode: &Inode| {
+        pass(inode.number);
+        Ok(())
+    };
     walk(store, names, Lock::Held, pass).and_then(located)
 }
 
@@ -128,10 +148,48 @@ pub(super) fn resolve_names(
 /// # Errors
 /// Those of [`components`], and damage; a file on the way is none.
 pub(crate) fn exists(store: &Store, path: &Path) -> Result<bool> {
-    match walk(store, &components(path)?, Lock::Free, |_| {}).map_err(|error| error.at(path))? {
-        Walked::To(_) => Ok(true),
-        Walked::Missing | Walked::ThroughFile => Ok(false),
+    walked_exists(walk(store, &components(path)?, Lock::Free, |_| Ok(()))).map_err(|error| error.at(path))
+}
+
+fn walked_exists(walked: Result<Walked>) -> Result<bool> {
+    walked.map(|walked| matches!(walked, Walked::To(_)))
+}
+
+/// The answer of [`exists`], for as long as no directory on the way changes.
+#[derive(Clone, Default, Debug)]
+pub struct KnownName {
+    /// Each directory on the way, and what its sequence counter was before it was looked into; empty if nothing is known.
+    way: Vec<(PoolOffset, u64)>,
+    exists: bool,
+}
+
+/// As [`exists`], answered from `known` where that still holds.
+///
+/// # Errors
+/// As [`exists`].
+pub(crate) fn exists_known(store: &Store, path: &Path, known: &mut KnownName) -> Result<bool> {
+    let mut holds = !known.way.is_empty();
+    for &(directory, sequence) in &known.way {
+        holds = holds && store.runtime.unchanged_since(directory, sequence)?;
     }
+    if holds {
+        return Ok(known.exists);
+    }
+    let mut way = std::mem::take(&mut known.way);
+    way.clear();
+    let mut at_rest = true;
+    let walked = walk(store, &components(path)?, Lock::Free, |directory| {
+        match store.runtime.sequence(directory.place)? {
+            Some(sequence) => way.push((directory.place, sequence)),
+            None => at_rest = false,
+        }
+        Ok(())
+    });
+    known.exists = walked_exists(walked).map_err(|error| error.at(path))?;
+    if at_rest {
+        known.way = way;
+    }
+    Ok(known.exists)
 }
 
 /// The entries of the directory that `path` names, sorted by name.
@@ -139,9 +197,10 @@ pub(crate) fn exists(store: &Store, path: &Path) -> Result<bool> {
 /// # Errors
 /// Those of [`resolve`].
 pub(crate) fn read_dir(store: &Store, path: &Path) -> Result<Vec<Dirent>> {
-    let listed =
-        resolve(store, path)?.directory().and_then(|found| directory::list(store, &found, Lock::Free));
+    let found = resolve(store, path)?;
+    let listed = found.directory().and_then(|found| directory::list(store, &found, Lock::Free));
     let mut entries = listed.map_err(|error| not_found_if_stale(error).at(path))?;
+    entries.retain(|entry| !is_hidden(&found.inode, &entry.name));
     entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     Ok(entries)
 }

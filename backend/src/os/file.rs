@@ -1,9 +1,9 @@
 //! What the host knows about a file, and its space.
-#![expect(unsafe_code, reason = "fstatfs and fallocate")]
+#![expect(unsafe_code, reason = "fstatfs, fallocate and memfd_create")]
 
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::fs::MetadataExt;
 
 /// Which file it is: two paths or descriptors of one file have equal identities.
@@ -28,18 +28,40 @@ pub(crate) fn identity(file: &File) -> io::Result<Identity> {
     Ok(Identity::of(&file.metadata()?))
 }
 
+/// Bytes that the file system a file lies on can still give to anybody.
+pub(crate) fn free_bytes(file: &File) -> io::Result<u64> {
+    let found = statfs(file)?;
+    let block = u64::try_from(found.f_bsize).unwrap_or(0);
+    Ok(found.f_bavail.saturating_mul(block))
+}
+
 /// The magic number of the file system a file lies on.
 pub(crate) fn file_system_magic(file: &File) -> io::Result<u64> {
+    let answer = statfs(file)?;
+    // The field is signed or not, and 32 or 64 bits wide, by architecture; the numbers have 32 bits.
+    #[expect(clippy::cast_sign_loss, reason = "magic numbers are 32 bits")]
+    Ok(answer.f_type as u64 & 0xffff_ffff)
+}
+
+fn statfs(file: &File) -> io::Result<libc::statfs> {
     let mut answer = std::mem::MaybeUninit::<libc::statfs>::uninit();
     // SAFETY: the descriptor is open and `answer` has room for the struct.
     if unsafe { libc::fstatfs(file.as_raw_fd(), answer.as_mut_ptr()) } != 0 {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: the call succeeded, so it filled the struct.
-    let answer = unsafe { answer.assume_init() };
-    // The field is signed or not, and 32 or 64 bits wide, by architecture; the numbers have 32 bits.
-    #[expect(clippy::cast_sign_loss, reason = "magic numbers are 32 bits")]
-    Ok(answer.f_type as u64 & 0xffff_ffff)
+    Ok(unsafe { answer.assume_init() })
+}
+
+/// A file in memory without a byte: what is mapped from it raises SIGBUS, as pages past the end of any file do.
+pub(crate) fn empty() -> io::Result<File> {
+    // SAFETY: the name is a C string; the call touches nothing else.
+    let descriptor = unsafe { libc::memfd_create(c"daxcow past the end".as_ptr(), libc::MFD_CLOEXEC) };
+    if descriptor < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call has just made the descriptor, and nobody else has it.
+    Ok(unsafe { File::from_raw_fd(descriptor) })
 }
 
 /// Gives `[offset, offset + len)` of a file real space, growing it if need be.

@@ -93,8 +93,18 @@ impl Region {
     fn store(&self, at: PoolOffset, source: Source, len: u64) -> Result<Stored> {
         let to = self.range(at, len)?.as_ptr();
         let around = self.persistence == Persistence::Line && bytes(len) >= NON_TEMPORAL;
-        let answer = self.noting_store(at, len, around, || {
-            if around { self.store_around(to, source, bytes(len)) } else { plain(to, source, bytes(len)) }
+        let store =
+            || if around { self.store_around(to, source, bytes(len)) } else { plain(to, source, bytes(len)) };
+        let answer = self.noting_store(at, len, around, || match store() {
+            // A hole in a sparse file that the host had no space for at that moment.
+            Err(lost) => {
+                if self.back(at, len) {
+                    store()
+                } else {
+                    Err(lost)
+                }
+            }
+            Ok(()) => Ok(()),
         });
         match answer {
             Ok(()) if around => Ok(Stored::flushed()),

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::persist::merge;
 use super::region::Region;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::os::file;
 use crate::units::{BLOCK_BYTES, BLOCK_SIZE, BlockNumber, PoolOffset};
 
@@ -51,7 +51,14 @@ impl Region {
     #[cold]
     fn test(&self, block: BlockNumber) -> bool {
         let start = block.offset().0;
-        !self.losses.touches(start, start + BLOCK_SIZE) || self.overwrite(block).is_ok()
+        if !self.losses.touches(start, start + BLOCK_SIZE) {
+            return true;
+        }
+        match self.overwrite(block) {
+            Ok(()) => true,
+            // The host is full: nothing is known against the block.
+            Err(error) => error.kind() == ErrorKind::NoSpace,
+        }
     }
 
     fn overwrite(&self, block: BlockNumber) -> Result<()> {

@@ -30,6 +30,9 @@ use crate::units::{BLOCK_SIZE, CHUNK_SIZE, PoolOffset};
 /// Address space asked for, so that a pool can grow without moving.
 const RESERVE: u64 = 1 << 40;
 
+/// A host file system with less than this to give is taken to be full when a store fails.
+const HOST_FULL: u64 = 1 << 20;
+
 /// How to map a pool.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MapOptions {
@@ -169,6 +172,11 @@ impl Region {
         &self.file
     }
 
+    /// How it is mapped.
+    pub(super) fn mapping(&self) -> Mapping {
+        self.mapping
+    }
+
     /// The path that it was mapped by, for messages.
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -297,10 +305,28 @@ impl Region {
         Error::new(ErrorKind::MediaError, message).at(&self.path)
     }
 
+    /// Asks the host for space under `[at, at + len)`; whether it is there. Not beyond what the file has by now.
+    #[cold]
+    pub(super) fn back(&self, at: PoolOffset, len: u64) -> bool {
+        let first = at.0 / BLOCK_SIZE * BLOCK_SIZE;
+        let there = usable_len(&self.file, self.storage).is_ok_and(|now| at.0 + len <= now);
+        there
+            && self.access == Access::ReadWrite
+            && fork::generation() == self.generation
+            && file::back(&self.file, first, at.0 + len - first).is_ok()
+    }
+
     /// The error where the file has no space for `[at, at + len)` yet, and the host has none to give.
     fn host_is_full(&self, at: PoolOffset, len: u64) -> Option<Error> {
         let first = at.0 / BLOCK_SIZE * BLOCK_SIZE;
-        let error = file::back(&self.file, first, at.0 + len - first).err()?;
+        let error = match file::back(&self.file, first, at.0 + len - first) {
+            Err(error) => error,
+            // The blocks are there, but not what the host needs beside them.
+            Ok(()) if file::free_bytes(&self.file).is_ok_and(|free| free < HOST_FULL) => {
+                std::io::Error::from_raw_os_error(libc::ENOSPC)
+            }
+            Ok(()) => return None,
+        };
         let error = Error::os(format!("store {len} bytes at {at}: no space under the sparse pool"), error);
         (error.kind() == ErrorKind::NoSpace).then(|| error.at(&self.path))
     }

@@ -82,7 +82,7 @@ fn next_leaf(store: &Store, inode: &Inode, at: u64, end: u64) -> Result<Option<(
 fn extents(store: &Store, inode: &Inode) -> Result<u64> {
     let mut extents = 0;
     let mut last: Option<(FileBlock, Entry)> = None;
-    Tree::of(&store.space, inode.place)?.walk(&store.space, &mut |_, _| true, &mut |at, entry| {
+    Tree::of(&store.space, inode.place)?.walk(&store.space, &mut |_, _, _| true, &mut |at, entry| {
         extents += u64::from(!last.is_some_and(|last| follows(last, (at, entry))));
         last = Some((at, entry));
         Ok(())

@@ -46,7 +46,8 @@ impl Walked {
     ) -> Result<()> {
         let space = &store.space;
         let tree = Tree::of(space, self.inode.place)?;
-        let mut enter = |node, _| !space.count(node).is_ok_and(|count| count > 1) || seen.insert(node);
+        let mut enter =
+            |_: FileBlock, node, _: u8| !space.count(node).is_ok_and(|count| count > 1) || seen.insert(node);
         tree.walk(space, &mut enter, &mut |at, entry| {
             visit(Site { inode: self.inode, generation: self.generation, at }, entry.block)
         })
@@ -93,7 +94,7 @@ impl Pinned {
                 continue;
             }
             for reference in space.pinned_by(slot)? {
-                let mut enter = |node: BlockNumber, level: u8| match level {
+                let mut enter = |_: FileBlock, node: BlockNumber, level: u8| match level {
                     1 => {
                         leaves.insert(node);
                         false

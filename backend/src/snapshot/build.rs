@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::cut::{Cut, Source, What};
+use super::cut::{Cut, Past, Source, What};
 use crate::error::Result;
 use crate::extent_map::Tree;
 use crate::format::dirent::Dirent;
@@ -41,14 +41,20 @@ impl Built {
 /// Makes new inodes of everything in `cut`, read-only ones for a snapshot. The caller holds the namespace lock. On failure
 /// what was made is freed, and what the cut raised is still raised.
 pub(crate) fn build(store: &Store, cut: &Cut, snapshot: bool) -> Result<Built> {
-    build_source(store, &cut.top, snapshot)
+    build_source(store, &cut.top, snapshot, None)
 }
 
-/// As [`build`], for one part of a cut.
-pub(crate) fn build_source(store: &Store, source: &Source, snapshot: bool) -> Result<Built> {
+/// As [`build`], for one part of a cut, or for what was received under an identity.
+pub(crate) fn build_source(
+    store: &Store,
+    source: &Source,
+    snapshot: bool,
+    received: Option<Received>,
+) -> Result<Built> {
     let mut builder = Builder {
         store,
         snapshot,
+        received,
         made: Vec::new(),
         files: HashMap::new(),
         links: HashMap::new(),
@@ -67,9 +73,18 @@ pub(crate) fn build_source(store: &Store, source: &Source, snapshot: bool) -> Re
     }
 }
 
+/// What a received snapshot brings along.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Received {
+    pub(crate) identity: [u8; 16],
+    /// When the snapshot was made where it comes from, nanoseconds since 1970.
+    pub(crate) created: u64,
+}
+
 struct Builder<'a> {
     store: &'a Store,
     snapshot: bool,
+    received: Option<Received>,
     made: Vec<Inode>,
     /// New files by the number of what they were made of: names of one file stay names of one file.
     files: HashMap<InodeNumber, (Inode, u32)>,
@@ -86,13 +101,21 @@ impl Builder<'_> {
     }
 
     fn create(&mut self, source: &Source, kind: Kind, root: u64, size: u64) -> Result<(Built, Flushed)> {
+        let Past { attribute, origin, created, modified } = source.past;
+        let is_top = self.made.is_empty();
+        let identity = self.received.filter(|_| is_top).map_or([0; 16], |received| received.identity);
+        let made_elsewhere = self.received.map(|received| received.created);
         let new = NewInode {
             kind,
             snapshot: self.snapshot,
             root,
             size,
-            origin: source.inode.number,
-            attribute: if self.snapshot { source.attribute } else { 0 },
+            origin,
+            attribute: if self.snapshot { attribute } else { 0 },
+            // A snapshot is as old as it is; what is in it is as old as what it was made of.
+            created: if is_top { made_elsewhere } else { self.snapshot.then_some(created) },
+            modified: Some(modified),
+            identity,
         };
         let (inode, flushed) = Table::create(self.store, new)?;
         self.made.push(inode);

@@ -16,12 +16,53 @@ use crate::namespace::directory::{self, Directory, Lock};
 use crate::namespace::path::components;
 use crate::namespace::visited::Visited;
 use crate::space::Reference;
+use crate::units::InodeNumber;
 
 /// A file or directory as it was when the gate was closed.
 pub(crate) struct Source {
     pub(crate) inode: Inode,
-    pub(crate) attribute: u64,
+    pub(crate) past: Past,
     pub(crate) what: What,
+}
+
+/// What is told of a source's past.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Past {
+    pub(crate) attribute: u64,
+    /// What it was made of: a file and what a snapshot has of it have this and the time of creation in common.
+    pub(crate) origin: InodeNumber,
+    /// Nanoseconds since 1970.
+    pub(crate) created: u64,
+    /// Nanoseconds since 1970.
+    pub(crate) modified: u64,
+}
+
+impl Past {
+    /// That of a live inode.
+    fn of(store: &Store, inode: &Inode, attribute: u64) -> Result<Past> {
+        let created = inode.birth(store)?.created;
+        Ok(Past { attribute, origin: inode.number, created, modified: inode.modified(store)? })
+    }
+
+    /// That of an inode of a snapshot, as it was recorded there.
+    pub(crate) fn recorded(store: &Store, inode: &Inode) -> Result<Past> {
+        let birth = inode.birth(store)?;
+        let modified = inode.modified(store)?;
+        Ok(Past { attribute: birth.attribute, origin: birth.origin, created: birth.created, modified })
+    }
+}
+
+impl Source {
+    /// Lowers the roots that were raised for it and all below it.
+    pub(crate) fn lower(&self, store: &Store) -> Result<()> {
+        match &self.what {
+            What::File { root, .. } => match Tree::from_word(self.inode.field(at::ROOT), *root)?.root {
+                Some(root) => store.space.lower_all(&[Reference::of_root(root)]),
+                None => Ok(()),
+            },
+            What::Directory(children) => children.iter().try_for_each(|(_, child)| child.lower(store)),
+        }
+    }
 }
 
 /// What a source is.
@@ -61,7 +102,7 @@ impl Cut {
             if scope.is_empty() {
                 return finder.source(root, Kind::Directory, ATTRIBUTE_SCOPE, 0);
             }
-            let mut top = Source { inode: root, attribute: ATTRIBUTE_WAY, what: What::Directory(vec![]) };
+            let mut top = finder.way(root)?;
             for names in scope {
                 finder.add(&mut top, names)?;
             }
@@ -140,7 +181,7 @@ impl Finder<'_> {
                     let source = if depth + 1 == names.len() {
                         self.source(found.inode, kind, ATTRIBUTE_SCOPE, depth + 1)?
                     } else if kind == Kind::Directory {
-                        Source { inode: found.inode, attribute: ATTRIBUTE_WAY, what: What::Directory(vec![]) }
+                        self.way(found.inode)?
                     } else {
                         return Err(Error::new(
                             ErrorKind::NotADirectory,
@@ -154,6 +195,12 @@ impl Finder<'_> {
             at = &mut children[index].1;
         }
         Ok(())
+    }
+
+    /// A directory that leads to what was asked for.
+    fn way(&self, inode: Inode) -> Result<Source> {
+        let past = Past::of(self.store, &inode, ATTRIBUTE_WAY)?;
+        Ok(Source { inode, past, what: What::Directory(vec![]) })
     }
 
     /// An inode, `depth` levels below the top, and everything below it.
@@ -174,10 +221,14 @@ impl Finder<'_> {
             children.push((entry.name, self.source(below, entry.kind, 0, depth + 1)?));
             self.way.pop();
         }
-        Ok(Source { inode, attribute, what: What::Directory(children) })
+        let past = Past::of(self.store, &inode, attribute)?;
+        Ok(Source { inode, past, what: What::Directory(children) })
     }
 
     fn file(&mut self, inode: Inode, attribute: u64) -> Result<Source> {
+        // Who stores to it next waits until the gate opens, and so does whatever follows from that store: the cut is one
+        // instant for what is mapped too.
+        inode.protect_mapped(self.store, 0..u64::MAX)?;
         let place = inode.field(at::ROOT);
         let word = self.store.runtime.region.load(place)?;
         let size = inode.size(self.store)?;
@@ -186,6 +237,7 @@ impl Finder<'_> {
             self.raised.push(Reference::of_root(root));
         }
         self.files += 1;
-        Ok(Source { inode, attribute, what: What::File { root: word, size } })
+        let past = Past::of(self.store, &inode, attribute)?;
+        Ok(Source { inode, past, what: What::File { root: word, size } })
     }
 }

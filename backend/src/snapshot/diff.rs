@@ -215,7 +215,7 @@ fn same_bytes(store: &Store, a: Option<PoolOffset>, b: Option<PoolOffset>, len: 
 }
 
 /// How many blocks from `at` on lie below one node that both trees have there.
-fn same_subtree(store: &Store, a: &Tree, b: &Tree, at: FileBlock) -> Result<Option<u64>> {
+pub(super) fn same_subtree(store: &Store, a: &Tree, b: &Tree, at: FileBlock) -> Result<Option<u64>> {
     for level in (1..=HEIGHT_MAX).rev().filter(|&level| at.0.is_multiple_of(span(level))) {
         let node = a.node_at(&store.space, at, level)?;
         if node.is_some() && node == b.node_at(&store.space, at, level)? {

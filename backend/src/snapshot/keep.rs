@@ -18,6 +18,7 @@ use crate::namespace::check_depth;
 use crate::namespace::directory::{self, Directory, Lock};
 use crate::namespace::path::components;
 use crate::namespace::reclaim::{self, Open};
+use crate::namespace::resolve::{HIDDEN_PREFIX, is_hidden};
 use crate::namespace::tree::{Authority, Namespace};
 use crate::namespace::visited::Visited;
 use crate::pmem::Flushed;
@@ -43,6 +44,11 @@ pub(crate) fn path_of(name: &str) -> Result<PathBuf> {
         return Err(Error::new(
             ErrorKind::NameTooLong,
             format!("the snapshot name has {} bytes, 255 are allowed", name.len()),
+        ));
+    }
+    if name.as_bytes().starts_with(HIDDEN_PREFIX) {
+        return invalid(format!(
+            "{name:?} cannot name a snapshot: such names are for what is being received"
         ));
     }
     if name.is_empty() || name == "." || name == ".." || name.bytes().any(|byte| byte == b'/' || byte == 0) {
@@ -152,6 +158,8 @@ pub(crate) fn clone_tree(core: &Core, from: &Path, to: &Path) -> Result<()> {
     if crate::namespace::resolve::exists(&core.store, to)? {
         return Err(Error::new(ErrorKind::AlreadyExists, "the target of a clone exists already").at(to));
     }
+    // Says too whether callers may see it.
+    crate::namespace::resolve::resolve(&core.store, from)?;
     let cut = Cut::of_path(core, from)?;
     place(&core.store, cut, to, false).map(|_| ())
 }
@@ -163,6 +171,9 @@ pub(crate) fn list(core: &Core) -> Result<Vec<SnapshotInfo>> {
     let all = Directory { inode, generation: inode.kind(store)?.generation };
     let mut snapshots = Vec::new();
     for entry in directory::list(store, &all, Lock::Free)? {
+        if is_hidden(&all.inode, &entry.name) {
+            continue;
+        }
         let top = Directory::of(store, &entry)?;
         let mut info = SnapshotInfo {
             name: String::from_utf8_lossy(&entry.name).into_owned(),

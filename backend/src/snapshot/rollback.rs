@@ -12,7 +12,7 @@ use super::cut::{Cut, Source, What};
 use super::keep::{discard, is_way, joined, path_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::dirent::{Dirent, SLOT_BYTES, slots_for};
-use crate::format::inode::{Kind, SNAPSHOT_DIRECTORY, at};
+use crate::format::inode::{Kind, SNAPSHOT_DIRECTORY};
 use crate::inode::open::is_open_anywhere;
 use crate::inode::table::Table;
 use crate::inode::{Core, Inode};
@@ -24,7 +24,6 @@ use crate::namespace::tree::{Authority, Namespace};
 use crate::namespace::visited::Visited;
 use crate::namespace::{SNAPSHOT_DIRECTORY_NAME, check_depth};
 use crate::runtime::member::Member;
-use crate::space::Reference;
 
 /// How a rollback treats what is open.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -60,7 +59,7 @@ pub(crate) fn rollback(core: &Core, name: &str, options: RollbackOptions) -> Res
     let namespace = match locked {
         Ok(namespace) => namespace,
         Err(error) => {
-            lower(store, &cut.top)?;
+            cut.top.lower(store)?;
             return Err(error);
         }
     };
@@ -103,7 +102,7 @@ fn put_back(
         Ok(())
     });
     let unbuilt = &scope[outcome.left.len()..];
-    let lowered = unbuilt.iter().try_for_each(|(_, source)| lower(store, source));
+    let lowered = unbuilt.iter().try_for_each(|(_, source)| source.lower(store));
     outcome.failure = prepared.and(lowered).err();
     while outcome.failure.is_none() && !outcome.left.is_empty() {
         let together = PATHS_AT_ONCE.min(outcome.left.len());
@@ -156,18 +155,6 @@ fn collect<'a>(
     Ok(())
 }
 
-fn lower(store: &Store, source: &Source) -> Result<()> {
-    match &source.what {
-        What::File { root, .. } => {
-            match crate::extent_map::Tree::from_word(source.inode.field(at::ROOT), *root)?.root {
-                Some(root) => store.space.lower_all(&[Reference::of_root(root)]),
-                None => Ok(()),
-            }
-        }
-        What::Directory(children) => children.iter().try_for_each(|(_, child)| lower(store, child)),
-    }
-}
-
 fn prepare(
     store: &Store,
     namespace: &Namespace<'_>,
@@ -184,7 +171,7 @@ fn prepare(
             (Some(parent), directory::lookup(store, &parent, name, Lock::Held)?)
         }
     };
-    Ok(Return { names: names.to_vec(), parent, old, built: build_source(store, source, false)? })
+    Ok(Return { names: names.to_vec(), parent, old, built: build_source(store, source, false, None)? })
 }
 
 /// Looks for open files.

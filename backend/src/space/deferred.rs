@@ -30,7 +30,8 @@ struct Taken {
 }
 
 impl Space {
-    /// Lowers `references` once the publish that dropped them is durable: at the next [`Space::settle`] of any member.
+    /// Lowers `references` once the publish that dropped them is durable: at the next [`Space::settle`] of any member. That
+    /// publish has been made: the only failure is that nothing can be made durable any more.
     pub(crate) fn drop_later(&self, references: &[Reference]) -> Result<()> {
         if references.is_empty() {
             return Ok(());
@@ -52,7 +53,10 @@ impl Space {
         }
         // No block for a longer list is free: a barrier now serves this and what waits.
         self.settle()?;
-        self.lower_all(rest)
+        if let Err(error) = self.lower_all(rest) {
+            tracing::error!(%error, "references that were dropped stay counted");
+        }
+        Ok(())
     }
 
     /// References waiting for a barrier, of all members.
@@ -97,10 +101,18 @@ impl Space {
             _ => region.load(head.offset().add(COUNT))?,
         };
         if count >= REFERENCES_PER_BLOCK {
+            #[cfg(feature = "sim")]
+            if super::refuse::refused(Purpose::Release) {
+                return Ok(false);
+            }
             let Some(mut reservation) = self.try_reserve(1, Purpose::Release)? else { return Ok(false) };
             let block = self.allocate_one(&mut reservation)?;
-            self.runtime.zero_volatile(block.offset(), BLOCK_BYTES as u64)?;
-            region.store_u64(block.offset().add(NEXT), head.0)?;
+            let zeroed = self.runtime.zero_volatile(block.offset(), BLOCK_BYTES as u64);
+            if zeroed.and_then(|()| region.store_u64(block.offset().add(NEXT), head.0)).is_err() {
+                // The host is full, or the block is bad.
+                self.give_back(&[block]);
+                return Ok(false);
+            }
             region.store_u64(at::DEFERRED, block.0)?;
             (head, count) = (block, 0);
         }

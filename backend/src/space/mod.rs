@@ -5,6 +5,7 @@
 //! | [`counts`] | raising and lowering reference counts, freeing what nobody refers to any more |
 //! | [`reserve`] | promises of free blocks, made before anything is changed |
 //! | [`allocate`] | finding free blocks, contiguous where that is possible |
+//! | `refuse` | with the feature `sim`, promises that are refused on purpose |
 //! | [`ledger`] | references that die with the member: pins and unpublished blocks |
 //! | [`deferred`] | references that are lowered after the next barrier, on a page medium |
 //!
@@ -16,6 +17,8 @@ pub(crate) mod allocate;
 pub(crate) mod counts;
 mod deferred;
 pub(crate) mod ledger;
+#[cfg(feature = "sim")]
+pub(crate) mod refuse;
 pub(crate) mod reserve;
 
 use std::sync::Arc;

@@ -3,6 +3,8 @@
 //! A small part of the pool is kept for what gives space back: removing a file from a full pool needs a block or two of
 //! shadow nodes first.
 
+use std::cell::Cell;
+
 use super::Space;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::layout;
@@ -23,6 +25,20 @@ pub(crate) enum Purpose {
 pub(crate) struct Reservation<'a> {
     space: &'a Space,
     left: u64,
+    /// It came from a pledge, and the rest goes back there.
+    pledged: bool,
+}
+
+/// Blocks promised to an operation of several steps: while this lives, reservations of this thread come from it as long as it
+/// lasts, so that a later step finds no full pool.
+#[must_use]
+pub(crate) struct Pledge<'a> {
+    space: &'a Space,
+}
+
+thread_local! {
+    /// What is left of this thread's pledge.
+    static PLEDGED: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
 /// Blocks kept for releasing space in a pool of `pool_blocks` blocks.
@@ -38,8 +54,24 @@ pub(crate) const fn reserve_blocks(pool_blocks: u64) -> u64 {
 }
 
 impl Space {
+    /// Promises `blocks` free blocks to all the steps of an operation. One pledge a thread.
+    pub(crate) fn pledge(&self, blocks: u64, purpose: Purpose) -> Result<Pledge<'_>> {
+        debug_assert!(PLEDGED.get().is_none(), "a pledge within a pledge");
+        let mut reservation = self.reserve(blocks, purpose)?;
+        PLEDGED.set(Some(std::mem::take(&mut reservation.left)));
+        Ok(Pledge { space: self })
+    }
+
     /// Promises `blocks` free blocks. `NoSpace` where there are not as many.
     pub(crate) fn reserve(&self, blocks: u64, purpose: Purpose) -> Result<Reservation<'_>> {
+        if let Some(left) = PLEDGED.get().and_then(|pledged| pledged.checked_sub(blocks)) {
+            PLEDGED.set(Some(left));
+            return Ok(Reservation { space: self, left: blocks, pledged: true });
+        }
+        #[cfg(feature = "sim")]
+        if super::refuse::refused(purpose) {
+            return Err(self.no_space(blocks));
+        }
         match self.try_reserve(blocks, purpose)? {
             Some(reservation) => Ok(reservation),
             None if self.deferred()? > 0 => {
@@ -62,9 +94,17 @@ impl Space {
                 return Ok(None);
             }
             match region.cas_u64(at::FREE_BLOCKS, free, free - blocks)? {
-                Ok(_) => return Ok(Some(Reservation { space: self, left: blocks })),
+                Ok(_) => return Ok(Some(Reservation { space: self, left: blocks, pledged: false })),
                 Err(now) => free = now,
             }
+        }
+    }
+
+    fn promise_no_more(&self, blocks: u64) {
+        if blocks > 0
+            && let Err(error) = self.runtime.region.add_u64(at::FREE_BLOCKS, blocks)
+        {
+            tracing::error!(%error, "a reservation could not be given back");
         }
     }
 
@@ -102,10 +142,15 @@ impl Reservation<'_> {
 
 impl Drop for Reservation<'_> {
     fn drop(&mut self) {
-        if self.left > 0
-            && let Err(error) = self.space.runtime.region.add_u64(at::FREE_BLOCKS, self.left)
-        {
-            tracing::error!(%error, "a reservation could not be given back");
+        match PLEDGED.get() {
+            Some(pledged) if self.pledged => PLEDGED.set(Some(pledged + self.left)),
+            _ => self.space.promise_no_more(self.left),
         }
+    }
+}
+
+impl Drop for Pledge<'_> {
+    fn drop(&mut self) {
+        self.space.promise_no_more(PLEDGED.take().unwrap_or(0));
     }
 }

@@ -25,12 +25,12 @@ use crate::size;
 pub(crate) struct Check {
     /// The pool
     pool: PathBuf,
-    /// Put right what needs no guessing
-    #[arg(long)]
-    repair: bool,
     /// Do not read the contents of files: lost memory under them stays unnoticed
     #[arg(long)]
     no_data: bool,
+    /// Put right what needs no guessing
+    #[arg(long)]
+    repair: bool,
     #[command(flatten)]
     format: Format,
 }

@@ -203,7 +203,8 @@ fn fail_all(place: &Place, sparse: bool) {
         while let Some(reported) = fail(place, call, errno, words, nth, sparse) {
             calls += 1;
             silent += u32::from(!reported);
-            nth += if all || nth < 8 { 1 } else { 13 };
+            let closely = if sparse { 3 } else { 8 };
+            nth += if all || nth < closely { 1 } else { 17 };
         }
         println!("{call:?}: {calls} failed, {silent} of them without consequence");
     }

@@ -130,7 +130,7 @@ fn assemble(path: &Path) -> Arc<Core> {
     member::occupy(&region, member).unwrap();
     lock_file.unlock(member::OPENING_BYTE).unwrap();
     let runtime = Arc::new(Runtime::new(region, lock_file, member, EPOCH));
-    let settings = Settings { inodes_max: 1 << 20, hash_seed: [1, 2] };
+    let settings = Settings { uuid: [7; 16], inodes_max: 1 << 20, hash_seed: [1, 2] };
     let core = Arc::new(Core::new(Store::new(runtime.clone(), settings), None));
     let weak: OnceLock<Weak<Core>> = OnceLock::from(Arc::downgrade(&core));
     runtime.set_recoverer(Box::new(move |slot| {
