@@ -12,6 +12,7 @@
 //! | `truncated POOL` | makes and opens a pool, cuts its file short on the host, uses what is left, says `survived` |
 //! | `lost POOL FIRST STEP` | loses each block of a pool in turn and uses what is left; see `lost` |
 //! | `steps POOL SEQUENCE STEP` | performs a sequence and dies at one of its steps; see `steps` (feature `sim`) |
+//! | `repair POOL STEP` | repairs the pool and dies at one of the steps of that (feature `sim`) |
 //! | `damaged POOL IMAGE SEED FROM TO` | opens copies of an image with flipped bits; see [`damage`] |
 
 pub mod damage;
@@ -52,6 +53,11 @@ pub fn main(arguments: &[String]) -> u8 {
         #[cfg(feature = "sim")]
         ["steps", pool, sequence, step] => match parse_number(step) {
             Some(step) => return steps::main(pool, sequence, step),
+            None => return 2,
+        },
+        #[cfg(feature = "sim")]
+        ["repair", pool, step] => match parse_number(step) {
+            Some(step) => return steps::repair(pool, step),
             None => return 2,
         },
         ["damaged", pool, image, numbers @ ..] => {

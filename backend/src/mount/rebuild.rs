@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::census::{Census, threads_for};
+use super::census::Census;
 use super::check::Problem;
+use super::workers;
 use crate::error::{Error, Result};
 use crate::format::inode;
 use crate::format::layout;
@@ -122,7 +123,7 @@ fn store_counts(region: &Region, census: &Census<'_>, pool_blocks: u64, hidden: 
             }
         }
     };
-    let threads = threads_for(usize::try_from(groups).unwrap_or(usize::MAX));
+    let threads = workers::threads_for(usize::try_from(groups).unwrap_or(usize::MAX));
     std::thread::scope(|scope| {
         for _ in 1..threads {
             scope.spawn(worker);
