@@ -46,6 +46,7 @@ mod space;
 mod stat;
 pub mod units;
 
+pub use dax::mapping::{Mapping, MappingMut};
 pub use dax::view::{View, Views};
 pub use error::{Error, ErrorKind, Result};
 pub use file::{Batch, Dedupe, Extent, ExtentKind, File, FileOptions};
@@ -54,6 +55,7 @@ pub use inode::advisory::{LockMode, LockState, SharedMemory};
 pub use mount::check::{CheckReport, Problem};
 pub use mount::info::{MemberInfo, PoolInfo};
 pub use mount::open::RecoveryInfo;
+pub use mount::repair::{RepairReport, Repaired};
 pub use mount::usage::SpaceUsage;
 pub use mount::{CreateOptions, OpenOptions};
 pub use namespace::resolve::KnownName;

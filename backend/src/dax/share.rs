@@ -9,7 +9,7 @@ use crate::format::inode::{FILE_SIZE_MAX, at, encode_size};
 use crate::format::lane::Record;
 use crate::inode::Inode;
 use crate::journal::Store;
-use crate::pmem::Flushed;
+use crate::pmem::{Flushed, Mistake, mistake};
 use crate::space::{Purpose, Reference};
 use crate::units::{BLOCK_SIZE, BlockNumber, CHUNK_BLOCKS, FileBlock, blocks_for};
 
@@ -30,6 +30,8 @@ pub(crate) fn clone_range(
         zero_beyond_end(store, target, target_size, to)?;
     }
     let blocks = blocks_for(len);
+    source.protect_mapped(store, from / BLOCK_SIZE..from / BLOCK_SIZE + blocks)?;
+    target.withdraw_mapped(store, to / BLOCK_SIZE..to / BLOCK_SIZE + blocks)?;
     let mut done = 0;
     while done < blocks {
         let source_at = FileBlock(from / BLOCK_SIZE + done);
@@ -122,7 +124,8 @@ fn raise_range(
         let content = match found.mapped {
             None => Content::Hole,
             Some(mapped) => {
-                for block in 0..piece {
+                let raised = if mistake(Mistake::ClonedRangeNotRaised) { 0 } else { piece };
+                for block in 0..raised {
                     if let Err(error) = store.space.raise(mapped.block.add(block)) {
                         changes.push(Change {
                             start,
@@ -193,7 +196,11 @@ pub(crate) fn replace_contents(store: &Store, target: &Inode, source: &Inode) ->
     let old = Tree::of(&store.space, target.place)?;
     let new = Tree::of(&store.space, source.place)?;
     let size = source.size(store)?;
-    if let Some(root) = new.root {
+    source.protect_mapped(store, 0..u64::MAX)?;
+    target.withdraw_mapped(store, 0..u64::MAX)?;
+    if let Some(root) = new.root
+        && !mistake(Mistake::ReplacedContentsNotRaised)
+    {
         store.space.raise(root.entry.block)?;
     }
     let word = store.runtime.region.load(source.field(at::ROOT))?;

@@ -10,14 +10,17 @@ pub(crate) mod advisory;
 pub(crate) mod open;
 pub(crate) mod table;
 
+use std::ops::Range;
+
 use parking_lot::Mutex;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::inode::{self, Birth, DURABLE_BYTES, INODE_SIZE, Kind, KindWord, at, field};
 use crate::journal::Store;
 use crate::pmem::medium::Granularity;
-use crate::pmem::{Access, Durable, Flushed};
+use crate::pmem::{Access, Durable, Flushed, Mistake, mistake};
 use crate::runtime;
+use crate::runtime::mappings::Revocation;
 use crate::runtime::robust::Held;
 use crate::units::{InodeNumber, PoolOffset};
 
@@ -146,11 +149,24 @@ impl Inode {
     /// leaves. The caller holds the lock.
     pub(crate) fn settle_size(&self, store: &Store) -> Result<()> {
         let region = &store.runtime.region;
-        if region.load_u32(self.field(at::LAZY_SIZE))? == 0 {
+        if region.load_u32(self.field(at::LAZY_SIZE))? == 0 || mistake(Mistake::LazySizeForgotten) {
             return Ok(());
         }
         region.fence(region.flush_range(self.field(at::SIZE), 8))?;
         region.store_u32(self.field(at::LAZY_SIZE), 0)
+    }
+
+    /// Before blocks of it become shared: nobody stores to them through a mapping any more. The inode is locked, or the gate
+    /// closed.
+    #[inline]
+    pub(crate) fn protect_mapped(&self, store: &Store, blocks: Range<u64>) -> Result<()> {
+        store.runtime.revoke(self.place, Revocation::Protect, blocks)
+    }
+
+    /// Before other blocks take the place of these: nobody has them mapped any more. The inode is locked.
+    #[inline]
+    pub(crate) fn withdraw_mapped(&self, store: &Store, blocks: Range<u64>) -> Result<()> {
+        store.runtime.revoke(self.place, Revocation::Withdraw, blocks)
     }
 
     /// Notes that it changed now. Durable with whatever is flushed of it next: a time may be lost, nothing else.
@@ -187,6 +203,12 @@ impl Core {
     /// Ends this process's membership, as dropping does, and says how that went.
     pub(crate) fn close(mut self) -> Result<()> {
         self.finish()
+    }
+
+    /// Ends this process's membership as its death does.
+    #[cfg(feature = "sim")]
+    pub(crate) fn abandon(mut self) {
+        self.closer = None;
     }
 
     fn finish(&mut self) -> Result<()> {

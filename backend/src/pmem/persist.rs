@@ -93,6 +93,14 @@ impl Region {
         if self.persistence == Persistence::Page { Flushed::none() } else { self.flush(stored) }
     }
 
+    /// As [`Region::flush_range`], for what was stored through a mapping of a file.
+    #[cfg_attr(feature = "sim", track_caller)]
+    pub(crate) fn flush_mapped(&self, at: PoolOffset, len: u64) -> Result<Flushed> {
+        let noted = self.noting_store(at, len, false, || Ok(()));
+        noted.map_err(|lost| self.lost(lost, at, len, Intent::Store))?;
+        Ok(self.flush_range(at, len))
+    }
+
     /// Starts making durable whatever was stored in `[at, at + len)` by ordinary stores, by anybody.
     #[cfg_attr(feature = "sim", track_caller)]
     pub(crate) fn flush_range(&self, at: PoolOffset, len: u64) -> Flushed {
@@ -211,9 +219,10 @@ impl Region {
         if len == 0 {
             return Ok(true);
         }
-        file::punch_hole(self.file(), at.0, len).map_err(|error| {
+        let punched = file::punch_hole(self.file(), at.0, len).map_err(|error| {
             Error::os(format!("fallocate to punch a hole of {len} bytes at {at}"), error).at(self.path())
-        })
+        });
+        punched.inspect(|_| self.noting_discard(at, len))
     }
 
     /// One or two stretches are cheaper to name; for more, one flush of the whole file.
