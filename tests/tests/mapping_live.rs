@@ -154,6 +154,12 @@ fn a_mapping_follows_whatever_moves_the_blocks() {
         assert!(load_all(&mapping) == expected, "after {what}, by the mapping");
         assert!(contents(&file).expect("read") == expected, "after {what}, by the file");
     };
+    let fixed = file.map(0, 600 * BLOCK_SIZE).expect("map");
+    let unchanged = expected.clone();
+    store(&mapping, 400 * BLOCK + 1, b"after map");
+    expected[400 * BLOCK + 1..][..9].copy_from_slice(b"after map");
+    check(&expected, "a store to what is mapped elsewhere");
+    assert!(load_all(&fixed) == unchanged, "a mapping that does not change has changed");
     file.clone_range(&other, 0, 100 * BLOCK_SIZE, 50 * BLOCK_SIZE).expect("clone");
     expected[100 * BLOCK..150 * BLOCK].copy_from_slice(&load(&other_mapping, 0, 50 * BLOCK));
     check(&expected, "clone_range");
@@ -177,7 +183,8 @@ fn a_mapping_follows_whatever_moves_the_blocks() {
     store(&mapping, 55 * BLOCK, b"after defragment");
     expected[55 * BLOCK..][..16].copy_from_slice(b"after defragment");
     check(&expected, "defragment");
-    drop((mapping, file, other_mapping, other));
+    assert!(load_all(&fixed) == unchanged, "a mapping that does not change has changed");
+    drop((fixed, mapping, file, other_mapping, other));
     assert_clean(&pool);
 }
 

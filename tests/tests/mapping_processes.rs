@@ -122,6 +122,7 @@ fn a_snapshot_protects_what_another_process_maps() {
     let begun = Instant::now();
     pool.create_snapshot("dead", &["/f"]).expect("the dead map nothing");
     assert!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
+    drop(file(&pool, "/f").batch().expect("nobody alive maps the file"));
     let mapping = shared(&pool);
     COUNTERS.iter().for_each(|&at| word(&mapping, at).store(u64::MAX, Ordering::SeqCst));
     for (path, seen) in held {

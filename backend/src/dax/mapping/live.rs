@@ -13,7 +13,7 @@
 //! has all members take the pages away first (`runtime::mappings`). What is withdrawn comes back when it is touched, and until the
 //! other operation has ended that touch waits for the lock or the gate.
 //!
-//! **The unit of a copy** is one block where stores are scattered. It doubles while they go on where the last unit ended, up to 2
+//! **The unit of a copy** is one block where stores are scattered. It grows by a factor of four while they go on where the last unit ended, up to 2
 //! MiB, and then begins and ends where a chunk does, so that it is copied to an empty chunk and mapped as one. It doubles as well
 //! whenever the window has had more pieces than it may have; only what is shared is copied so, never what the file has alone, so
 //! that no store by another thread can be lost.
