@@ -23,6 +23,7 @@ use crate::inode::advisory::{self, HandleId, LockMode, LockState, SharedMemory};
 use crate::inode::open::OpenInode;
 use crate::inode::{Core, Inode};
 use crate::namespace::resolve::{self, Located};
+use crate::pmem::Access;
 use crate::pmem::medium::Granularity;
 use crate::pool::Pool;
 use crate::relocate::defrag::{self, DefragReport};
@@ -174,6 +175,20 @@ impl File {
         self.readable()?;
         let store = &self.core().store;
         out_of_mappings(into, |into| dax::read::read(store, self.target(), offset, into))
+    }
+
+    /// A number that changes whenever the contents or the size do, by whatever process; nothing while they are changing. Only
+    /// for comparing with what this handle, or a batch of it, has answered before.
+    ///
+    /// # Errors
+    /// `MediaError`; `Stale` once a forced rollback has put another file in the place of this one.
+    pub fn version(&self) -> Result<Option<u64>> {
+        refuse_replaced(&self.pool, &self.open)?;
+        let runtime = &self.core().store.runtime;
+        match runtime.region.access() {
+            Access::ReadWrite => runtime.sequence(self.target().place),
+            _ => Ok(None),
+        }
     }
 
     /// Fills `into` from byte `offset`.
@@ -631,6 +646,12 @@ impl Batch {
     pub fn commit(&mut self) -> Result<()> {
         let pool = self.pool.clone();
         pool.commit_batches(&mut [self], None)
+    }
+
+    /// What [`File::version`] was right after the last commit of this batch.
+    #[must_use]
+    pub fn committed_version(&self) -> Option<u64> {
+        self.side.as_ref().and_then(Side::version)
     }
 
     /// Forgets everything since the last commit.

@@ -55,6 +55,7 @@ pub use inode::advisory::{LockMode, LockState, SharedMemory};
 pub use mount::check::{CheckReport, Problem};
 pub use mount::info::{MemberInfo, PoolInfo};
 pub use mount::open::RecoveryInfo;
+pub use mount::repair::{RepairReport, Repaired};
 pub use mount::usage::SpaceUsage;
 pub use mount::{CreateOptions, OpenOptions};
 pub use namespace::resolve::KnownName;

@@ -17,7 +17,8 @@ Exit status:
   0  all was done
   1  something failed; standard error says what
   2  the command line is wrong
-  3  check found damage, or snapshot diff found differences";
+  3  snapshot diff found differences
+check ends as fsck does: 1 all damage was repaired, 4 there is damage, 8 it could not check";
 
 /// Copy-on-write pools of files: instant clones and snapshots, also while programs use them
 #[derive(Parser, Debug)]

@@ -17,6 +17,7 @@
 //! | `kill` | deaths at every step, beside others that work on (feature `sim`) |
 //! | [`anatomy`] | the structures in a pool's bytes, found and changed without the backend |
 //! | [`fuzz`] | inputs made of bytes, and what a pool does with them |
+//! | [`planted`] | inconsistencies that a check must find, and what a repair makes of them |
 //! | `images` | crash images (feature `sim`) |
 //! | [`source`] | the text of the project itself |
 //!
@@ -39,6 +40,7 @@ pub mod mapped;
 pub mod model;
 pub mod op;
 pub mod place;
+pub mod planted;
 pub mod poison;
 pub mod probes;
 pub mod process;

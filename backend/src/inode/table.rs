@@ -11,7 +11,7 @@ use crate::format::inode::{self, Birth, INODE_SIZE, Kind, KindWord};
 use crate::format::lane::{RECORDS_MAX, Record};
 use crate::format::layout::TABLE_INODE;
 use crate::journal::Store;
-use crate::pmem::Flushed;
+use crate::pmem::{Flushed, Mistake, mistake};
 use crate::runtime::at;
 use crate::space::Purpose;
 use crate::units::{BLOCK_SIZE, FileBlock, InodeNumber, PoolOffset};
@@ -78,7 +78,7 @@ impl Table {
         let kind = KindWord { kind: new.kind, snapshot: new.snapshot, generation };
         let created = new.created.unwrap_or_else(now_ns);
         let birth = Birth { number: inode.number, created, origin: new.origin, attribute: new.attribute };
-        let unused = KindWord { kind: Kind::Free, ..kind };
+        let unused = if mistake(Mistake::InodeTorn) { kind } else { KindWord { kind: Kind::Free, ..kind } };
         let region = &store.runtime.region;
         // Only what is whole may count as an inode: a torn one could still name the blocks of its former life.
         let mut bytes = inode::encode(unused, 0, new.root, new.size, birth);
@@ -154,14 +154,21 @@ impl Table {
     pub(crate) fn free(store: &Store, inode: &Inode) -> Result<()> {
         let region = &store.runtime.region;
         let kind = inode.kind(store)?;
-        let tree = Tree::of(&store.space, inode.place)?;
+        let root = match Tree::of(&store.space, inode.place) {
+            Ok(tree) => tree.root,
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                tracing::error!(%error, inode = inode.number.0, "an inode without links keeps blocks counted");
+                None
+            }
+            Err(error) => return Err(error),
+        };
         let free = KindWord { kind: Kind::Free, snapshot: false, generation: kind.generation };
         let ready = region.fence(Flushed::none())?;
         let stored = region.publish(inode.field(inode::at::KIND), free.encode(inode.number), &ready)?;
         region.fence(region.flush(stored))?;
         region.sub_u64(at::INODES_USED, 1)?;
         region.store_u64(at::INODE_CURSOR, region.load(at::INODE_CURSOR)?.min(inode.number.0))?;
-        match tree.root {
+        match root {
             Some(root) => store.space.lower_all(&[crate::space::Reference::of_root(root)]),
             None => Ok(()),
         }

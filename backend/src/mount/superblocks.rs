@@ -1,11 +1,11 @@
 //! Reading and writing the two copies of the superblock.
 
-use super::check::Problem;
+use super::finding::{Finding, Remedy};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::layout::SUPERBLOCKS;
 use crate::format::superblock::{RO_COMPAT_KNOWN, SUPERBLOCK_BYTES, Superblock, choose};
 use crate::os::process::random_bytes;
-use crate::pmem::Region;
+use crate::pmem::{Mistake, Region, mistake};
 use crate::units::{BLOCK_SIZE, PoolOffset};
 
 /// The superblock that counts, checked against the length of what is mapped.
@@ -65,16 +65,17 @@ fn read_copy(region: &Region, place: PoolOffset) -> Result<Superblock> {
 /// Writes the next version of the superblock, durably, over the older copy.
 pub(super) fn write(region: &Region, superblock: &mut Superblock) -> Result<()> {
     superblock.sequence += 1;
-    let older = SUPERBLOCKS[usize::from(superblock.sequence % 2 == 1)];
+    let second = (superblock.sequence % 2 == 1) != mistake(Mistake::NewerSuperblockOverwritten);
+    let older = SUPERBLOCKS[usize::from(second)];
     let stored = region.write(older, &superblock.encode())?;
     region.fence(region.flush(stored)).map(drop)
 }
 
 /// What is wrong with either copy.
-pub(super) fn problems(region: &Region) -> Vec<Problem> {
+pub(super) fn problems(region: &Region) -> Vec<Finding> {
     let copies = SUPERBLOCKS.map(|place| (place, read_copy(region, place)));
     copies
         .into_iter()
-        .filter_map(|(place, copy)| copy.err().map(|error| Problem::of("superblock", place, &error)))
+        .filter_map(|(place, copy)| Some(Finding::of("superblock", place, &copy.err()?, Remedy::Later)))
         .collect()
 }

@@ -125,6 +125,13 @@ impl<M: Memory, L: ByteLocks> Runtime<M, L> {
     }
 }
 
+impl<M: Memory, L: ByteLocks> Change<'_, M, L> {
+    /// Ends the change and answers what the counter is then.
+    pub(crate) fn end(self) -> u64 {
+        self.odd.wrapping_add(1)
+    }
+}
+
 impl<M: Memory, L: ByteLocks> Drop for Change<'_, M, L> {
     fn drop(&mut self) {
         self.runtime.region.fence_acquire();
