@@ -190,7 +190,7 @@ fn two_members_at_the_same_time() {
 }
 
 fn trial(unit: Unit) -> Trial {
-    Trial::new(Effort { recovery_one_in: 0, ..effort(unit) }, 3).expect("a trial")
+    Trial::new(Effort { recovery_one_in: 0, ..effort(unit) }, 1).expect("a trial")
 }
 
 fn tell(found: &Found) {
@@ -202,6 +202,13 @@ fn judge_found(found: &[Found]) {
     let wrong = found.iter().filter(|found| found.is_harmful() != found.by.is_some());
     let wrong: Vec<&str> = wrong.map(|found| found.mistake.as_str()).collect();
     assert!(wrong.is_empty(), "nobody notices, or they are not as harmless as it is said: {wrong:#?}");
+}
+
+#[test]
+fn where_no_mistake_is_made_nobody_notices_any() {
+    for unit in [Unit::Line, Unit::Page] {
+        trial(unit).without().unwrap_or_else(|what| panic!("{unit:?}: {what}"));
+    }
 }
 
 #[test]

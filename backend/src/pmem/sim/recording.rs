@@ -60,8 +60,6 @@ pub enum Fault {
     SkipFence(Site),
     /// The pointers published by this line are published before the fence that precedes them.
     PublishEarly(Site),
-    /// Each store made by this line changes places with the store before it.
-    SwapStores(Site),
 }
 
 impl Fault {
@@ -69,10 +67,7 @@ impl Fault {
     #[must_use]
     pub fn site(self) -> Site {
         match self {
-            Fault::SkipFlush(site)
-            | Fault::SkipFence(site)
-            | Fault::PublishEarly(site)
-            | Fault::SwapStores(site) => site,
+            Fault::SkipFlush(site) | Fault::SkipFence(site) | Fault::PublishEarly(site) => site,
         }
     }
 }
@@ -173,18 +168,14 @@ impl Recording {
     /// Notes what becomes of `entry`, not before the event number `floor`.
     fn note_with(&mut self, fault: Fault, entry: Entry, floor: usize) {
         let there = entry.site == fault.site();
-        let before = |entries: &[Entry], wanted: fn(&Event) -> bool| {
-            entries.iter().rposition(|earlier| earlier.thread == entry.thread && wanted(&earlier.event))
+        let last_fence = |entries: &[Entry]| {
+            let mine = |earlier: &Entry| earlier.thread == entry.thread && earlier.event == Event::Fence;
+            entries.iter().rposition(mine)
         };
         let place = match fault {
             Fault::SkipFlush(_) if there && matches!(entry.event, Event::Flush { .. }) => return,
             Fault::SkipFence(_) if there && entry.event == Event::Fence => return,
-            Fault::PublishEarly(_) if there && entry.publish => {
-                before(&self.entries, |event| *event == Event::Fence)
-            }
-            Fault::SwapStores(_) if there && matches!(entry.event, Event::Store { .. }) => {
-                before(&self.entries, |event| matches!(event, Event::Store { .. }))
-            }
+            Fault::PublishEarly(_) if there && entry.publish => last_fence(&self.entries),
             _ => None,
         };
         self.entries.insert(place.map_or(self.entries.len(), |place| place.max(floor)), entry);

@@ -157,13 +157,14 @@ impl Region {
     /// # Errors
     /// [`ErrorKind::Busy`] if it is being recorded already.
     pub(crate) fn record(&self) -> Result<()> {
-        let mut tape = self.recorder.tape.lock();
-        if tape.is_some() {
-            return Err(Error::new(ErrorKind::Busy, "the region is being recorded already"));
-        }
         let mut initial = vec![0; bytes(self.len())];
         self.read(PoolOffset(0), &mut initial)?;
-        *tape = Some(Tape::new(Image::new(initial)));
+        let mut tape = self.recorder.tape.lock();
+        let mut notes = tape.get_or_insert_with(Tape::of_pages).0.lock();
+        if notes.recording.is_some() {
+            return Err(Error::new(ErrorKind::Busy, "the region is being recorded already"));
+        }
+        notes.recording = Some(Recording::new(Image::new(initial)));
         Ok(())
     }
 
@@ -174,7 +175,7 @@ impl Region {
 
     /// Ends the recording and hands it out; `None` if there is none.
     pub(crate) fn stop_recording(&self) -> Option<Recording> {
-        self.recorder.tape.lock().take()?.take()
+        self.recorder.tape.lock().as_ref()?.take()
     }
 
     /// Runs a store to `[at, at + len)` and notes what is there afterwards.
