@@ -30,8 +30,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut random = Random(1);
     let file = random_file(&pool, "/data", size, 1)?;
     pool.create_snapshot("first", &["/data"])?;
-    for _ in 0..size / BLOCK / 100 {
-        file.write_at(&[0x5a; daxcow::units::BLOCK_BYTES], random.block(size))?;
+    for number in 0..size / BLOCK / 100 {
+        let mut block = [0x5a; daxcow::units::BLOCK_BYTES];
+        block[..8].copy_from_slice(&number.to_le_bytes());
+        file.write_at(&block, random.block(size))?;
     }
     pool.create_snapshot("second", &["/data"])?;
     println!("{} MiB, {} extents, {}", size >> 20, file.extents()?.len(), pool.durability().description);
@@ -65,7 +67,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (report, time) = timed(|| file.defragment(0, u64::MAX));
     let report = report?;
     line("defragment, two snapshots and a copy sharing: moved", time, report.bytes_moved);
-    println!("extents: {} before, {} after", report.extents_before, report.extents_after);
+    let (before, after) = (report.extents_before, report.extents_after);
+    println!("extents: {before} before, {after} after; {} MiB left", report.bytes_left >> 20);
     drop(file);
     pool.close()?;
     Ok(())
