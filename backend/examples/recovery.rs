@@ -9,6 +9,8 @@
 //! open replays its lanes and counts all references again.
 
 mod common;
+#[path = "common/scatter.rs"]
+mod scatter;
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Write};
@@ -45,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let pool = Pool::open(&path, &OpenOptions::new())?;
     let file = pool.open_file("/data", &FileOptions::new().read(true).write(true))?;
-    common::scatter(&pool, &file, size, scattered, &mut Random(1))?;
+    scatter::scatter(&pool, &file, size, scattered, &mut Random(1))?;
     println!("scattered: {} extents", file.extents()?.len());
     drop(file);
     pool.close()?;

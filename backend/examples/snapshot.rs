@@ -9,6 +9,8 @@
 //! the snapshot; snapshots without writes between; clones. Last, `cp` of the same bytes as a file in the same directory.
 
 mod common;
+#[path = "common/scatter.rs"]
+mod scatter;
 
 use std::error::Error;
 use std::path::Path;
@@ -34,7 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     )?;
     let mut random = Random(1);
     let file = common::sequential(&pool, "/data", size)?;
-    common::scatter(&pool, &file, size, SCATTERED_WRITES, &mut random)?;
+    scatter::scatter(&pool, &file, size, SCATTERED_WRITES, &mut random)?;
     println!("{} MiB in {} extents, {}", size >> 20, file.extents()?.len(), pool.durability().description);
     println!("| | times | min us | median us | p99 us | max us |\n|---|---|---|---|---|---|");
 

@@ -11,6 +11,8 @@ use parking_lot::Mutex;
 
 use crate::dax::batch::{Side, check_no_batch};
 pub use crate::dax::dedupe::Dedupe;
+use crate::dax::mapping::live::flush as flush_mapped;
+use crate::dax::mapping::{Mapping, MappingMut, not_mapped, out_of_mappings};
 pub use crate::dax::range::{Extent, ExtentKind};
 use crate::dax::view::{Pinned, View, Views};
 use crate::dax::write::{SizeChange, Source};
@@ -21,6 +23,7 @@ use crate::inode::advisory::{self, HandleId, LockMode, LockState, SharedMemory};
 use crate::inode::open::OpenInode;
 use crate::inode::{Core, Inode};
 use crate::namespace::resolve::{self, Located};
+use crate::pmem::Access;
 use crate::pmem::medium::Granularity;
 use crate::pool::Pool;
 use crate::relocate::defrag::{self, DefragReport};
@@ -162,12 +165,30 @@ impl File {
     /// Reads up to `into.len()` bytes at byte `offset`; fewer, or none, only at the end of the file. Holes and blocks that
     /// were only reserved read as zeros.
     ///
+    /// Never waits for writers. Up to 1 MiB are read as one state of the file where writers pause for a moment; otherwise each
+    /// block of 4096 bytes is, and of a block that is overwritten meanwhile some bytes may be the old and some the new ones.
+    ///
     /// # Errors
     /// `PermissionDenied` if not opened for reading, `MediaError` where the medium lost the bytes, `Corrupt` where the
     /// file's map is damaged.
     pub fn read_at(&self, into: &mut [u8], offset: u64) -> Result<usize> {
         self.readable()?;
-        dax::read::read(&self.core().store, self.target(), offset, into)
+        let store = &self.core().store;
+        out_of_mappings(into, |into| dax::read::read(store, self.target(), offset, into))
+    }
+
+    /// A number that changes whenever the contents or the size do, by whatever process; nothing while they are changing. Only
+    /// for comparing with what this handle, or a batch of it, has answered before.
+    ///
+    /// # Errors
+    /// `MediaError`; `Stale` once a forced rollback has put another file in the place of this one.
+    pub fn version(&self) -> Result<Option<u64>> {
+        refuse_replaced(&self.pool, &self.open)?;
+        let runtime = &self.core().store.runtime;
+        match runtime.region.access() {
+            Access::ReadWrite => runtime.sequence(self.target().place),
+            _ => Ok(None),
+        }
     }
 
     /// Fills `into` from byte `offset`.
@@ -191,6 +212,7 @@ impl File {
     /// `NoSpace`, with a prefix of whole pieces written up to the old end; `Busy` while a batch is open on the file; `TooLarge` past
     /// 2^48 - 1 bytes; `Stale` after a forced rollback; `ReadOnly`, `PermissionDenied`, `MediaError`, `Corrupt`.
     pub fn write_at(&self, from: &[u8], offset: u64) -> Result<()> {
+        let from = &*not_mapped(from)?;
         self.change(|inode| {
             dax::write::write(&self.core().store, inode, offset, Source::Bytes(from), SizeChange::Durable)
         })
@@ -202,6 +224,7 @@ impl File {
     /// # Errors
     /// As [`File::write_at`].
     pub fn append(&self, from: &[u8]) -> Result<u64> {
+        let from = &*not_mapped(from)?;
         self.change_lazily(|inode| {
             let store = &self.core().store;
             let end = inode.size(store)?;
@@ -285,7 +308,7 @@ impl File {
         range::extents(&self.core().store, self.target())
     }
 
-    /// Makes everything written to the file durable, whoever wrote it.
+    /// Makes everything written to the file durable, whoever wrote it, and what was stored through live mappings.
     ///
     /// # Errors
     /// `Io` when the medium refuses; from then on the pool is read-only.
@@ -293,6 +316,9 @@ impl File {
         let store = &self.core().store;
         if store.runtime.region.granularity() == Granularity::Page {
             return store.space.settle();
+        }
+        if store.runtime.is_mapped(self.target().place)? {
+            flush_mapped(store, self.target(), 0..u64::MAX)?;
         }
         let inode = self.target().place;
         let flushed = store.runtime.region.flush_range(inode, crate::format::inode::DURABLE_BYTES as u64);
@@ -462,7 +488,30 @@ impl File {
         Views::of(&self.pinned()?)
     }
 
-    /// The present state, pinned; one pin for all views of it.
+    /// Maps `[offset, offset + len)` as contiguous memory that holds the present state and does not change, whatever is written,
+    /// truncated or removed afterwards. `offset` is a multiple of 4096. See [`Mapping`].
+    ///
+    /// # Errors
+    /// `InvalidInput` for an offset that is not aligned and a range that is empty or passes the end; `UnsupportedMedium` on
+    /// DAX devices; `NoSpace` if the pin cannot be noted; `TooManyLinks`, `MediaError`, `Corrupt`, `Io`.
+    pub fn map(&self, offset: u64, len: u64) -> Result<Mapping> {
+        Mapping::new(&self.pinned()?, offset, len)
+    }
+
+    /// Maps `[offset, offset + len)` as contiguous memory that is shared with all who read, write or map the file, and can be
+    /// stored to. `offset` is a multiple of 4096. See [`MappingMut`].
+    ///
+    /// # Errors
+    /// `PermissionDenied` unless opened for reading and writing; `InvalidInput` for an offset that is not aligned and a range
+    /// that is empty or passes the end; `Busy` while a batch is open on the file; `UnsupportedMedium` on DAX devices; otherwise as
+    /// [`File::write_at`].
+    pub fn map_mut(&self, offset: u64, len: u64) -> Result<MappingMut> {
+        self.readable()?;
+        self.writable()?;
+        MappingMut::new(self.core(), &self.open, offset, len)
+    }
+
+    /// The present state, pinned; views and mappings made of the same state share the pin.
     fn pinned(&self) -> Result<Arc<Pinned>> {
         self.readable()?;
         let mut cached = self.pinned.lock();
@@ -553,6 +602,7 @@ impl Batch {
     pub fn write_at(&mut self, from: &[u8], offset: u64) -> Result<()> {
         let pool = self.pool.clone();
         let store = &pool.core().store;
+        let from = &*not_mapped(from)?;
         self.side()?.write(store, offset, from)
     }
 
@@ -562,7 +612,7 @@ impl Batch {
     /// `MediaError`, `Corrupt`.
     pub fn read_at(&self, into: &mut [u8], offset: u64) -> Result<usize> {
         match &self.side {
-            Some(side) => side.read(&self.pool.core().store, offset, into),
+            Some(side) => out_of_mappings(into, |into| side.read(&self.pool.core().store, offset, into)),
             None => Ok(0),
         }
     }
@@ -596,6 +646,12 @@ impl Batch {
     pub fn commit(&mut self) -> Result<()> {
         let pool = self.pool.clone();
         pool.commit_batches(&mut [self], None)
+    }
+
+    /// What [`File::version`] was right after the last commit of this batch.
+    #[must_use]
+    pub fn committed_version(&self) -> Option<u64> {
+        self.side.as_ref().and_then(Side::version)
     }
 
     /// Forgets everything since the last commit.

@@ -26,6 +26,8 @@
 
 mod dax;
 pub mod error;
+#[cfg(feature = "events")]
+pub mod events;
 mod extent_map;
 mod file;
 mod format;
@@ -46,6 +48,7 @@ mod space;
 mod stat;
 pub mod units;
 
+pub use dax::mapping::{Mapping, MappingMut};
 pub use dax::view::{View, Views};
 pub use error::{Error, ErrorKind, Result};
 pub use file::{Batch, Dedupe, Extent, ExtentKind, File, FileOptions};
@@ -54,6 +57,7 @@ pub use inode::advisory::{LockMode, LockState, SharedMemory};
 pub use mount::check::{CheckReport, Problem};
 pub use mount::info::{MemberInfo, PoolInfo};
 pub use mount::open::RecoveryInfo;
+pub use mount::repair::{RepairReport, Repaired};
 pub use mount::usage::SpaceUsage;
 pub use mount::{CreateOptions, OpenOptions};
 pub use namespace::resolve::KnownName;

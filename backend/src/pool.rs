@@ -1,6 +1,7 @@
 //! The public pool handle: a tree of files, and what can be done to all of it.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
@@ -14,6 +15,7 @@ use crate::inode::Core;
 use crate::mount::check::{CheckReport, Problem};
 use crate::mount::info::PoolInfo;
 use crate::mount::open::Opening;
+use crate::mount::repair::RepairReport;
 use crate::mount::usage::SpaceUsage;
 use crate::mount::{self, CreateOptions, OpenOptions};
 use crate::namespace::resolve::KnownName;
@@ -216,6 +218,17 @@ impl Pool {
         mount::sync::sync(self.core())
     }
 
+    /// Puts right what contradicts the format in the pool at `path`, as far as that needs no guessing; nobody may have it open. Counts
+    /// are made right, names that lead nowhere are taken away, what has no name gets one in `/lost+found`, a file that shares a
+    /// block with a directory gets a copy of its own, and ranges of files behind damaged words are given up as lost: they read as
+    /// [`Corrupt`](ErrorKind::Corrupt), and what can be read of the file stays. It can be killed at any moment and run again.
+    ///
+    /// # Errors
+    /// `Busy` where somebody has the pool open; those of [`Pool::open`]. What cannot be put right is in the report.
+    pub fn repair(path: impl AsRef<Path>, options: &OpenOptions) -> Result<RepairReport> {
+        mount::repair::repair(path.as_ref(), options)
+    }
+
     /// Looks for contradictions in the whole pool while nothing changes in it, and repairs nothing.
     ///
     /// # Errors
@@ -248,7 +261,17 @@ impl Pool {
                 opened => return opened,
             }
         }
-        Err(Error::new(ErrorKind::Busy, "the file is replaced again and again").at(path))
+        // Nothing moves while the namespace is locked: a name that is stale then leads nowhere.
+        let namespace = self.core().namespace()?;
+        let found = namespace.resolve(path)?;
+        match found.inode.expect(&self.core().store, found.kind, found.generation) {
+            Err(error) if error.kind() == ErrorKind::Stale => {
+                let expected = format!("{:?} of generation {}", found.kind, found.generation);
+                Err(Error::corrupt("directory entry", path.display(), expected, "another inode"))
+            }
+            Err(error) => Err(error.at(path)),
+            Ok(_) => Err(Error::new(ErrorKind::Busy, "the file is replaced again and again").at(path)),
+        }
     }
 
     fn try_open_file(&self, path: &Path, options: &FileOptions) -> Result<File> {
@@ -546,6 +569,12 @@ impl Pool {
                 })
             }),
         }
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("path", &self.inner.path).finish_non_exhaustive()
     }
 }
 

@@ -3,9 +3,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    completions, create, dedupe, defrag, entries, info, list, maintenance, print, snapshot,
+    completions, create, dedupe, defrag, entries, info, list, maintenance, print, snapshot, stream,
 };
-use crate::copy;
+use crate::{copy, trace};
 
 const AFTER_HELP: &str = "\
 Paths go through the pool, which is one file on the host: app.pool/db/main.db is the file db/main.db in app.pool, and
@@ -17,7 +17,8 @@ Exit status:
   0  all was done
   1  something failed; standard error says what
   2  the command line is wrong
-  3  check found damage, or snapshot diff found differences";
+  3  snapshot diff found differences
+check ends as fsck does: 1 all damage was repaired, 4 there is damage, 8 it could not check";
 
 /// Copy-on-write pools of files: instant clones and snapshots, also while programs use them
 #[derive(Parser, Debug)]
@@ -42,10 +43,13 @@ pub(crate) enum Command {
     Mkdir(entries::Mkdir),
     Clone(entries::Clone),
     Snapshot(snapshot::Snapshot),
+    Send(stream::Send),
+    Receive(stream::Receive),
     Dedupe(dedupe::Dedupe),
     Defrag(defrag::Defrag),
     Check(maintenance::Check),
     Grow(maintenance::Grow),
     Trim(maintenance::Trim),
+    Trace(trace::Trace),
     Completions(completions::Completions),
 }

@@ -18,8 +18,14 @@ pub(crate) enum Status {
     Success,
     /// Something was not; standard error says what.
     Failure,
-    /// `check` found damage, or `snapshot diff` found differences.
+    /// `snapshot diff` found differences.
     Findings,
+    /// `check` repaired all damage it found. These three are fsck's.
+    Repaired,
+    /// `check` found damage, and it is still there.
+    DamageLeft,
+    /// `check` could not do its work.
+    NotChecked,
 }
 
 impl From<Status> for ExitCode {
@@ -28,6 +34,9 @@ impl From<Status> for ExitCode {
             Status::Success => ExitCode::SUCCESS,
             Status::Failure => ExitCode::from(1),
             Status::Findings => ExitCode::from(3),
+            Status::Repaired => ExitCode::from(1),
+            Status::DamageLeft => ExitCode::from(4),
+            Status::NotChecked => ExitCode::from(8),
         }
     }
 }

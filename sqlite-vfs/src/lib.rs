@@ -10,7 +10,7 @@
 //! | `ffi` | the border with C; all `unsafe` |
 //! | `file` | what an open file does, as a trait |
 //! | `open`, `names`, `known_names`, `pools` | which file a name means |
-//! | `main_db`, `staging`, `super_journal`, `super_journal_file`, `journal` | databases, and their transactions as batches |
+//! | `main_db`, `staging`, `header`, `super_journal`, `super_journal_file`, `journal` | databases, and their transactions as batches |
 //! | `plain_file` | WALs and other files that are written directly |
 //! | `locks`, `wal_index`, `fetch`, `control` | locking levels, shared memory, pages in place, file-controls |
 //! | `commands`, `rollback`, `private_clone` | the SQL functions |
@@ -24,6 +24,7 @@ mod error;
 mod fetch;
 mod ffi;
 mod file;
+mod header;
 mod journal;
 mod known_names;
 mod locks;

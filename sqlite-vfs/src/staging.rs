@@ -9,12 +9,14 @@
 
 use crate::error::{OrCode, Outcome, dropping_failure};
 use crate::ffi::code;
+use crate::header::Header;
 use crate::pools::PoolRef;
 use crate::super_journal::{self, Ticket};
 use daxcow::{Batch, File};
 
 /// The staged writes of one file handle. At most one of `batch` and `waiting` is there.
 pub(crate) struct Staging {
+    header: Header,
     batch: Option<Batch>,
     /// All writes of the transaction are in `batch`.
     complete: bool,
@@ -23,7 +25,7 @@ pub(crate) struct Staging {
 
 impl Staging {
     pub(crate) fn new() -> Staging {
-        Staging { batch: None, complete: false, waiting: None }
+        Staging { header: Header::default(), batch: None, complete: false, waiting: None }
     }
 
     /// The batch to change, opened or taken back from the super-journal.
@@ -39,6 +41,7 @@ impl Staging {
 
     /// Stages a write. A failed one drops the whole transaction, as SQLite is bound to roll it back.
     pub(crate) fn write(&mut self, file: &File, from: &[u8], offset: u64) -> Outcome<()> {
+        self.header.written(from, offset);
         // Busy here leaves nothing staged that was not, so SQLite may try again.
         let batch = self.open(file).or_code(code::IOERR_WRITE)?;
         batch
@@ -57,14 +60,15 @@ impl Staging {
     }
 
     /// Reads what the transaction sees.
-    pub(crate) fn read(&self, file: &File, into: &mut [u8], offset: u64) -> daxcow::Result<usize> {
-        let mut read = |batch: Option<&Batch>| match batch {
-            Some(batch) if !batch.is_empty() => batch.read_at(into, offset),
-            _ => file.read_at(into, offset),
-        };
-        match &self.waiting {
-            None => read(self.batch.as_ref()),
-            Some(ticket) => super_journal::peek(ticket, read),
+    pub(crate) fn read(&mut self, file: &File, into: &mut [u8], offset: u64) -> daxcow::Result<usize> {
+        match (&self.waiting, &self.batch) {
+            (Some(ticket), _) => super_journal::peek(ticket, |batch| match batch {
+                Some(batch) if !batch.is_empty() => batch.read_at(into, offset),
+                _ => file.read_at(into, offset),
+            }),
+            (None, Some(batch)) if !batch.is_empty() => batch.read_at(into, offset),
+            (None, _) if self.header.read(file, into, offset) => Ok(into.len()),
+            (None, _) => self.header.learn(file, into, offset, |into| file.read_at(into, offset)),
         }
     }
 
@@ -97,6 +101,7 @@ impl Staging {
     /// Notes the same for a transaction over several databases, which `super_journal` commits.
     pub(crate) fn wait_for(&mut self, super_journal: &[u8], pool: &PoolRef) {
         if let Some(batch) = self.batch.take() {
+            self.header.dropped();
             self.waiting = Some(super_journal::wait(super_journal, PoolRef::clone(pool), batch));
         }
     }
@@ -110,16 +115,20 @@ impl Staging {
     pub(crate) fn publish(&mut self) -> Outcome<()> {
         self.complete = false;
         match &mut self.batch {
-            Some(batch) if !batch.is_empty() => batch
-                .commit()
-                .inspect_err(|_| self.discard())
-                .map_err(|error| dropping_failure(&error, code::IOERR_FSYNC)),
+            Some(batch) if !batch.is_empty() => {
+                let committed = batch.commit();
+                self.header.published(batch.committed_version().filter(|_| committed.is_ok()));
+                committed
+                    .inspect_err(|_| self.discard())
+                    .map_err(|error| dropping_failure(&error, code::IOERR_FSYNC))
+            }
             _ => Ok(()),
         }
     }
 
     /// Drops what is staged and lets others open a batch.
     pub(crate) fn discard(&mut self) {
+        self.header.dropped();
         self.complete = false;
         self.batch = None;
         if let Some(ticket) = self.waiting.take() {

@@ -6,7 +6,7 @@
 //! | [`place`] | directories for test pools |
 //! | [`content`] [`model`] | the reference model: what a pool should hold |
 //! | [`op`] [`generate`] | operations as data, and random ones |
-//! | [`session`] [`compare`] [`views`] | a pool and the model in step, and judging what the pool gave |
+//! | [`session`] [`compare`] [`views`] [`mapped`] | a pool and the model in step, and judging what the pool gave |
 //! | [`campaign`] | random runs, shortening of those that go wrong |
 //! | [`storm`] [`worker`] | several processes on one pool, and random kills |
 //! | [`fixture`] | short forms of what nearly every test does |
@@ -17,7 +17,9 @@
 //! | `kill` | deaths at every step, beside others that work on (feature `sim`) |
 //! | [`anatomy`] | the structures in a pool's bytes, found and changed without the backend |
 //! | [`fuzz`] | inputs made of bytes, and what a pool does with them |
+//! | [`planted`] | inconsistencies that a check must find, and what a repair makes of them |
 //! | `images` | crash images (feature `sim`) |
+//! | [`tree`] | all that is known of a directory, for comparing it with another |
 //! | [`source`] | the text of the project itself |
 //!
 //! The tests themselves are in `tests/tests/`. Each random test prints its seed and the command that replays it.
@@ -35,9 +37,11 @@ pub mod generate;
 pub mod images;
 #[cfg(feature = "sim")]
 pub mod kill;
+pub mod mapped;
 pub mod model;
 pub mod op;
 pub mod place;
+pub mod planted;
 pub mod poison;
 pub mod probes;
 pub mod process;
@@ -47,5 +51,6 @@ pub mod session;
 pub mod source;
 pub mod storm;
 pub mod system;
+pub mod tree;
 pub mod views;
 pub mod worker;

@@ -1,4 +1,4 @@
-//! `model`, `storm` and `crash`: long campaigns that end with one summary line each.
+//! `model` and `crash`: long campaigns that end with one summary line each.
 
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use daxcow_tests::campaign::{Plan, run};
 use daxcow_tests::generate::Limits;
-use daxcow_tests::storm;
 
 /// The plans that a model campaign goes through in turn.
 fn plans() -> Vec<Plan> {
@@ -42,42 +41,7 @@ pub(crate) fn model(minutes: u64, first_seed: u64) -> anyhow::Result<ExitCode> {
     Ok(code(failures))
 }
 
-/// Storms of processes until the time is up.
-pub(crate) fn storm(minutes: u64, first_seed: u64) -> anyhow::Result<ExitCode> {
-    let end = Instant::now() + Duration::from_secs(60 * minutes);
-    let program = std::env::current_exe()?;
-    let (mut seed, mut failures) = (first_seed, 0);
-    let mut sum = storm::Summary::default();
-    while Instant::now() < end {
-        let mut plan = storm::plan(&program);
-        plan.program.push("worker".into());
-        plan.watched = seed % 2 == 0;
-        plan.duration = Duration::from_secs(15);
-        match storm::run(&plan, seed) {
-            Ok(summary) => {
-                sum.started += summary.started;
-                sum.killed += summary.killed;
-                sum.stamps += summary.stamps;
-                sum.counts += summary.counts;
-            }
-            Err(what) => {
-                eprintln!("seed {seed}: {what}");
-                failures += 1;
-            }
-        }
-        seed += 1;
-    }
-    println!(
-        "storm: {} storms, {} processes, {} kills, {} acknowledged commits, {failures} failures",
-        seed - first_seed,
-        sum.started,
-        sum.killed,
-        sum.stamps + sum.counts
-    );
-    Ok(code(failures))
-}
-
-fn code(failures: u64) -> ExitCode {
+pub(crate) fn code(failures: u64) -> ExitCode {
     if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

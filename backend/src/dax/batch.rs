@@ -25,7 +25,7 @@ use crate::pmem::{Flushed, Mistake, mistake};
 use crate::runtime::member::Member;
 use crate::space::ledger::Ledger;
 use crate::space::{Purpose, Reference};
-use crate::units::{BLOCK_SIZE, BlockNumber, FileBlock, blocks_for};
+use crate::units::{BLOCK_BYTES, BLOCK_SIZE, BlockNumber, FileBlock, blocks_for};
 
 /// Records that a commit adds to those of the map: the size and the end of the ledger.
 const OTHER_RECORDS: usize = 2;
@@ -41,6 +41,8 @@ pub(crate) struct Side {
     len: u64,
     committed_len: u64,
     ledger: Ledger,
+    /// The file's sequence counter after the last commit.
+    version: Option<u64>,
 }
 
 /// Fails with Busy where a live member has a batch open on the file.
@@ -58,10 +60,24 @@ pub(crate) fn check_no_batch(store: &Store, inode: &Inode) -> Result<()> {
     Err(Error::new(ErrorKind::Busy, format!("{who} has a batch open on {}", inode.number)))
 }
 
+/// Fails with Busy where a live member stores to the file through a mapping: the batch would not see that.
+fn check_not_mapped(store: &Store, inode: &Inode) -> Result<()> {
+    if !store.runtime.is_mapped(inode.place)? {
+        return Ok(());
+    }
+    let mappers = store.runtime.mappers(inode.place)?;
+    if mappers.is_empty() {
+        return Ok(());
+    }
+    let who: Vec<String> = mappers.into_iter().map(|member| store.runtime.describe(member)).collect();
+    Err(Error::new(ErrorKind::Busy, format!("{} map {} to be stored to", who.join(", "), inode.number)))
+}
+
 impl Side {
     /// Opens a batch. The file's lock is held.
     pub(crate) fn open(store: &Store, inode: &Inode) -> Result<Side> {
         check_no_batch(store, inode)?;
+        check_not_mapped(store, inode)?;
         let len = inode.size(store)?;
         let ledger = store.space.open_ledger()?;
         store.runtime.region.store_u32(inode.field(at::BATCH), store.runtime.member.word())?;
@@ -73,6 +89,7 @@ impl Side {
             len,
             committed_len: len,
             ledger,
+            version: None,
         })
     }
 
@@ -86,6 +103,11 @@ impl Side {
     /// The size the file will have.
     pub(crate) fn len(&self) -> u64 {
         self.len
+    }
+
+    /// The file's sequence counter after the last commit, if there was one.
+    pub(crate) fn version(&self) -> Option<u64> {
+        self.version
     }
 
     /// Whether a commit would change nothing.
@@ -220,6 +242,14 @@ impl Side {
             return Err(error);
         }
         Ok(block)
+    }
+
+    /// Fills a new block with what the file holds; apart, as its buffer would be cleared for overwritten blocks too.
+    #[inline(never)]
+    fn copy_below(&self, store: &Store, index: u64, block: BlockNumber) -> Result<()> {
+        let mut old = [0; BLOCK_BYTES];
+        self.read_below(store, index * BLOCK_SIZE, &mut old)?;
+        self.store(store, block, 0, &old)
     }
 
     /// Sets the size the file will have.
@@ -383,7 +413,9 @@ pub(crate) fn commit(
         None if more.is_empty() => {}
         None => store.journal.commit(more, more_flushed).map(|_| ())?,
     }
-    drop(moving);
+    for (&side, change) in order.iter().zip(moving) {
+        sides[side].version = Some(change.end());
+    }
     for &side in &order {
         sides[side].finish(store)?;
     }

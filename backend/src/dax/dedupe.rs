@@ -39,6 +39,9 @@ pub(crate) fn dedupe_range(
 ) -> Result<Dedupe> {
     check_ranges(store, source, from, target, to, len)?;
     let len = len.min(DEDUPE_MAX);
+    let blocks = |at: u64| at / BLOCK_SIZE..blocks_for(at + len);
+    source.protect_mapped(store, blocks(from))?;
+    target.withdraw_mapped(store, blocks(to))?;
     let (theirs, ours) = (Tree::of(&store.space, source.place)?, Tree::of(&store.space, target.place)?);
     let (theirs, ours) = (Mapped { inode: source, tree: &theirs }, Mapped { inode: target, tree: &ours });
     let mut changes = Vec::new();

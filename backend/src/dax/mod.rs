@@ -8,6 +8,7 @@
 //! | [`share`] | cloning ranges and contents between files |
 //! | [`dedupe`] | comparing ranges of two files, and sharing what is the same |
 //! | [`batch`] | any number of writes, published as one |
+//! | [`mapping`] | stretches of files as contiguous memory |
 //! | [`view`] | pointers into the pool, under a pin |
 //!
 //! Functions that change a file expect its lock to be held by the caller and the caller's operation to be marked at the
@@ -15,6 +16,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod dedupe;
+pub(crate) mod mapping;
 pub(crate) mod range;
 pub(crate) mod read;
 pub(crate) mod share;

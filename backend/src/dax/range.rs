@@ -25,6 +25,8 @@ pub(crate) fn set_len(store: &Store, inode: &Inode, len: u64) -> Result<()> {
         zero_beyond_end(store, inode, old, len)?;
         grow_to(store, inode, len, SizeChange::Durable)?;
     } else {
+        // Also what reads as zeros, and with that what lies beyond the last block that there is.
+        inode.withdraw_mapped(store, blocks_for(len)..FILE_BLOCKS_MAX)?;
         let beyond = stage_hole(store, inode, blocks_for(len), FILE_BLOCKS_MAX)?;
         let _change = store.runtime.begin_change(inode.place)?;
         if len < old {
@@ -131,6 +133,7 @@ fn stage_hole(store: &Store, inode: &Inode, first: u64, end: u64) -> Result<Opti
     if first >= end || tree.next_mapped(&store.space, FileBlock(first), FileBlock(end))?.is_none() {
         return Ok(None);
     }
+    inode.withdraw_mapped(store, first..end)?;
     let change = Change { start: FileBlock(first), blocks: end - first, content: Content::Hole };
     stage(&store.space, &tree, &[change], usize::MAX, Purpose::Release).map(Some)
 }

@@ -30,6 +30,8 @@ pub(crate) fn clone_range(
         zero_beyond_end(store, target, target_size, to)?;
     }
     let blocks = blocks_for(len);
+    source.protect_mapped(store, from / BLOCK_SIZE..from / BLOCK_SIZE + blocks)?;
+    target.withdraw_mapped(store, to / BLOCK_SIZE..to / BLOCK_SIZE + blocks)?;
     let mut done = 0;
     while done < blocks {
         let source_at = FileBlock(from / BLOCK_SIZE + done);
@@ -194,6 +196,8 @@ pub(crate) fn replace_contents(store: &Store, target: &Inode, source: &Inode) ->
     let old = Tree::of(&store.space, target.place)?;
     let new = Tree::of(&store.space, source.place)?;
     let size = source.size(store)?;
+    source.protect_mapped(store, 0..u64::MAX)?;
+    target.withdraw_mapped(store, 0..u64::MAX)?;
     if let Some(root) = new.root
         && !mistake(Mistake::ReplacedContentsNotRaised)
     {

@@ -21,10 +21,10 @@ const SLACK: u64 = 256;
 
 /// A state of a file that does not change while this lives.
 pub(crate) struct Pinned {
-    core: Arc<Core>,
+    pub(super) core: Arc<Core>,
     number: InodeNumber,
-    tree: Tree,
-    size: u64,
+    pub(super) tree: Tree,
+    pub(super) size: u64,
     pin: Option<Pin>,
 }
 
@@ -34,6 +34,7 @@ impl Pinned {
         let store = &core.store;
         let _mark = store.runtime.enter()?;
         let _held = inode.lock(store)?;
+        inode.protect_mapped(store, 0..u64::MAX)?;
         let tree = Tree::of(&store.space, inode.place)?;
         let size = inode.size(store)?;
         let pin = match tree.root {

@@ -15,7 +15,7 @@ use crate::format::inode::{self, FILE_SIZE_MAX, at};
 use crate::inode::Inode;
 use crate::iomap::{Action, Iomap, Placement, Write};
 use crate::journal::Store;
-use crate::pmem::{Flushed, Mistake, Region, mistake};
+use crate::pmem::{Flushed, Mistake, mistake};
 use crate::units::{BLOCK_SIZE, BlockNumber, FileBlock, blocks_for};
 
 /// What a write stores.
@@ -23,21 +23,26 @@ use crate::units::{BLOCK_SIZE, BlockNumber, FileBlock, blocks_for};
 pub(crate) enum Source<'a> {
     Bytes(&'a [u8]),
     Zeros(u64),
+    /// What the file holds there, in blocks that are its alone: nothing where that is so already.
+    Unshared(u64),
 }
 
 impl Source<'_> {
     fn len(&self) -> u64 {
         match self {
             Source::Bytes(bytes) => bytes.len() as u64,
-            Source::Zeros(len) => *len,
+            Source::Zeros(len) | Source::Unshared(len) => *len,
         }
     }
 
-    fn store(&self, region: &Region, from: u64, len: u64, iomap: &Iomap, offset: u64) -> Result<Flushed> {
+    fn store(&self, store: &Store, from: u64, len: u64, iomap: &Iomap, offset: u64) -> Result<Flushed> {
+        let region = &store.runtime.region;
         let place = iomap.place(offset);
         let stored = match self {
             Source::Bytes(bytes) => region.write(place, &bytes[index(from)..index(from + len)])?,
             Source::Zeros(_) => region.zero(place, len)?,
+            Source::Unshared(_) if iomap.action == Action::InPlace => return Ok(Flushed::none()),
+            Source::Unshared(_) => return edge(store, iomap, offset, offset + len),
         };
         Ok(region.flush_data(stored))
     }
@@ -122,7 +127,7 @@ pub(super) fn store_range(store: &Store, inode: &Inode, offset: u64, from: Sourc
         let iomap = write.iomap;
         let piece_end = end.min((start.0 + iomap.blocks) * BLOCK_SIZE);
         let in_place = match iomap.action {
-            Action::InPlace => Some(store.runtime.begin_change(inode.place)?),
+            Action::InPlace => Some(store.runtime.begin_in_place(inode.place)?),
             _ => None,
         };
         let stored = fill(store, &iomap, at, piece_end, from, at - offset);
@@ -147,8 +152,7 @@ fn next_block(iomap: &Iomap) -> BlockNumber {
 
 /// The actor: the data, and around it the edges of the first and the last block.
 fn fill(store: &Store, iomap: &Iomap, start: u64, end: u64, from: Source<'_>, skip: u64) -> Result<Flushed> {
-    let region = &store.runtime.region;
-    let mut data = from.store(region, skip, end - start, iomap, start)?;
+    let mut data = from.store(store, skip, end - start, iomap, start)?;
     if iomap.action != Action::InPlace && !mistake(Mistake::EdgesForgotten) {
         data = data.join(edge(store, iomap, iomap.start.offset(), start)?);
         data = data.join(edge(store, iomap, end, (iomap.start.0 + iomap.blocks) * BLOCK_SIZE)?);

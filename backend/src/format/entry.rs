@@ -7,6 +7,9 @@
 //!             | check 16 | flags 5 | height 3 | block number 40   |      0 as a whole: an empty map
 //! ```
 //!
+//! What a repair could not bring back it marks as lost: a word whose check fits and whose only flag says so. Nobody reads through
+//! it, and it names no block.
+//!
 //! The entry of a node at level L names a block at level L-1; a block at level 0 holds data. A root of height H names a
 //! block at level H, so that a file of one block needs no node. The check of a map entry covers its level and its slot in the node, not the node itself: a node can
 //! be shared by files at different offsets.
@@ -24,6 +27,8 @@ const BLOCK_MASK: u64 = (1 << BLOCK_BITS) - 1;
 const PRESENT: u64 = 1;
 const UNWRITTEN: u64 = 2;
 const HEIGHT_BITS: u32 = 3;
+/// What the word named is lost, and nothing is behind it.
+const LOST: u64 = 8;
 
 /// A block that a word names, and whether it has been written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -115,6 +120,14 @@ pub(crate) const fn span(level: u8) -> u64 {
     1 << (9 * level as u32)
 }
 
+/// The word that says that what slot `slot` of a node named at `level` is lost.
+pub(crate) const fn lost(level: u8, slot: u64) -> u64 {
+    word::seal(LOST << BLOCK_BITS, Salt::MapEntry, place(level, slot))
+}
+
+/// The root word that says that the whole map is lost.
+pub(crate) const LOST_ROOT: u64 = word::seal(LOST << HEIGHT_BITS << BLOCK_BITS, Salt::Root, 0);
+
 const fn place(level: u8, slot: u64) -> u64 {
     slot << 3 | level as u64
 }
@@ -139,6 +152,12 @@ mod tests {
             let root = Root { entry: Entry::of(BlockNumber(4096)), height };
             assert_eq!(Root::decode(root.encode()), Ok(Some(root)));
         }
+    }
+
+    #[test]
+    fn what_is_lost_is_neither_a_hole_nor_a_block() {
+        assert_eq!(Entry::decode(lost(1, 7), 1, 7), Err(BadWord));
+        assert_eq!(Root::decode(LOST_ROOT), Err(BadWord));
     }
 
     #[test]

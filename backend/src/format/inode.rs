@@ -21,9 +21,12 @@
 //! 184  extension    |
 //! 192  batch u32    |
 //! 196  stale u32    |
-//! 200  lazy u32     /  the size word may not be durable
+//! 200  lazy u32     |  the size word may not be durable
+//! 208  mapped mask  |  members that map it live
+//! 240  remaps       /  a sequence counter of changes of the map
 //! ```
 
+use super::lane::Record;
 use super::word::{self, Salt};
 use crate::error::{Error, Result};
 use crate::units::{InodeNumber, PoolOffset};
@@ -54,6 +57,8 @@ pub(crate) mod at {
     pub(crate) const BATCH: u64 = 192;
     pub(crate) const STALE: u64 = 196;
     pub(crate) const LAZY_SIZE: u64 = 200;
+    pub(crate) const MAPPED_MASK: u64 = 208;
+    pub(crate) const REMAPS: u64 = 240;
 }
 
 /// What an inode is.
@@ -198,6 +203,18 @@ pub(crate) fn decode_identity(bytes: &[u8; DURABLE_BYTES], number: InodeNumber) 
     Err(Error::corrupt("identity", number, format_args!("crc {crc:#x}"), format_args!("{stored:#x}")))
 }
 
+/// The words that make `birth` the birth record of the inode at `place`, its checksum included.
+pub(crate) fn birth_words(birth: Birth, place: PoolOffset) -> Vec<Record> {
+    let words = [birth.number.0, birth.created, birth.origin.0, birth.attribute];
+    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let offsets = (BIRTH_BYTES.start as u64..).step_by(8);
+    let crc = u64::from(crc32c::crc32c(&bytes));
+    offsets
+        .zip(words.into_iter().chain([crc]))
+        .map(|(at, value)| Record { place: place.add(at), value })
+        .collect()
+}
+
 /// Reads and checks the birth record in the durable half of inode `number`.
 pub(crate) fn decode_birth(bytes: &[u8; DURABLE_BYTES], number: InodeNumber) -> Result<Birth> {
     let mut words = [0; 4];
@@ -241,6 +258,12 @@ mod tests {
         assert_eq!(KindWord::decode(word(0), number).unwrap(), kind);
         assert_eq!(decode_links(word(8), number).unwrap(), 2);
         assert_eq!(decode_size(word(24), number).unwrap(), 4097);
+        let words = birth_words(birth, PoolOffset(512));
+        assert_eq!(words.len(), 5);
+        for Record { place, value } in words {
+            let at = usize::try_from(place.0 - 512).unwrap();
+            assert_eq!(value, word(at), "offset {at}");
+        }
         for bit in 0..32 * 8 {
             let mut damaged = bytes;
             damaged[32 + bit / 8] ^= 1 << (bit % 8);

@@ -10,6 +10,8 @@ pub(crate) mod advisory;
 pub(crate) mod open;
 pub(crate) mod table;
 
+use std::ops::Range;
+
 use parking_lot::Mutex;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -18,6 +20,7 @@ use crate::journal::Store;
 use crate::pmem::medium::Granularity;
 use crate::pmem::{Access, Durable, Flushed, Mistake, mistake};
 use crate::runtime;
+use crate::runtime::mappings::Revocation;
 use crate::runtime::robust::Held;
 use crate::units::{InodeNumber, PoolOffset};
 
@@ -151,6 +154,19 @@ impl Inode {
         }
         region.fence(region.flush_range(self.field(at::SIZE), 8))?;
         region.store_u32(self.field(at::LAZY_SIZE), 0)
+    }
+
+    /// Before blocks of it become shared: nobody stores to them through a mapping any more. The inode is locked, or the gate
+    /// closed.
+    #[inline]
+    pub(crate) fn protect_mapped(&self, store: &Store, blocks: Range<u64>) -> Result<()> {
+        store.runtime.revoke(self.place, Revocation::Protect, blocks)
+    }
+
+    /// Before other blocks take the place of these: nobody has them mapped any more. The inode is locked.
+    #[inline]
+    pub(crate) fn withdraw_mapped(&self, store: &Store, blocks: Range<u64>) -> Result<()> {
+        store.runtime.revoke(self.place, Revocation::Withdraw, blocks)
     }
 
     /// Notes that it changed now. Durable with whatever is flushed of it next: a time may be lost, nothing else.

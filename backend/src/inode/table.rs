@@ -154,14 +154,21 @@ impl Table {
     pub(crate) fn free(store: &Store, inode: &Inode) -> Result<()> {
         let region = &store.runtime.region;
         let kind = inode.kind(store)?;
-        let tree = Tree::of(&store.space, inode.place)?;
+        let root = match Tree::of(&store.space, inode.place) {
+            Ok(tree) => tree.root,
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                tracing::error!(%error, inode = inode.number.0, "an inode without links keeps blocks counted");
+                None
+            }
+            Err(error) => return Err(error),
+        };
         let free = KindWord { kind: Kind::Free, snapshot: false, generation: kind.generation };
         let ready = region.fence(Flushed::none())?;
         let stored = region.publish(inode.field(inode::at::KIND), free.encode(inode.number), &ready)?;
         region.fence(region.flush(stored))?;
         region.sub_u64(at::INODES_USED, 1)?;
         region.store_u64(at::INODE_CURSOR, region.load(at::INODE_CURSOR)?.min(inode.number.0))?;
-        match tree.root {
+        match root {
             Some(root) => store.space.lower_all(&[crate::space::Reference::of_root(root)]),
             None => Ok(()),
         }

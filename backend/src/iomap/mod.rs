@@ -151,6 +151,10 @@ impl<'a> Write<'a> {
             }
             shared => {
                 let blocks = blocks.min(crate::units::CHUNK_BLOCKS);
+                if placement == Placement::Elsewhere {
+                    // Blocks that are not shared may be stored to through a mapping while they are copied.
+                    inode.protect_mapped(store, start.0..start.0 + blocks)?;
+                }
                 let goal = match goal {
                     None if shared.is_none() => after_previous(store, &tree, start)?,
                     goal => goal,
@@ -200,6 +204,10 @@ impl<'a> Write<'a> {
         let Write { store, inode, tree, iomap } = &self;
         if iomap.action == Action::InPlace {
             return store.runtime.region.fence(data).map(|_| ());
+        }
+        if let Err(error) = inode.withdraw_mapped(store, iomap.start.0..iomap.start.0 + iomap.blocks) {
+            self.cancel();
+            return Err(error);
         }
         let content = Content::Blocks { first: iomap.mapping.first, unwritten: false };
         let change = Change { start: iomap.start, blocks: iomap.blocks, content };

@@ -179,6 +179,24 @@ pub(crate) fn recover(region: &Region, slot: u32) -> Result<u64> {
     Ok(replayed)
 }
 
+/// Retires the lanes of a slot whose records name what is no word of a group; answers where they are. What they were to change is left
+/// as it is.
+pub(crate) fn discard_impossible(region: &Region, slot: u32) -> Result<Vec<PoolOffset>> {
+    let mut discarded = Vec::new();
+    for index in 0..LANES_PER_SLOT {
+        let place = layout::lane(slot, index);
+        let mut bytes = vec![0; BLOCK_BYTES];
+        region.read(place, &mut bytes)?;
+        let Some(records) = lane::decode(&bytes) else { continue };
+        if check(region, &records, place).is_err() {
+            let ready = region.fence(Flushed::none())?;
+            region.fence(region.flush(region.publish(place, 0, &ready)?))?;
+            discarded.push(place);
+        }
+    }
+    Ok(discarded)
+}
+
 fn apply(region: &Region, records: &[Record], after: &Durable) -> Result<Durable> {
     let mut flushed = Flushed::none();
     for record in records {

@@ -12,14 +12,16 @@
 //! damaged elsewhere still has its map counted.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
-use super::check::Problem;
+use super::finding::{Finding, Remedy};
+use super::workers;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::entry::{Entry, Root, span};
+use crate::format::entry::{Entry, LOST_ROOT, Root, lost, span};
 use crate::format::inode::{self, DURABLE_BYTES, INODE_SIZE, Kind, KindWord};
+use crate::format::lane::Record;
 use crate::format::layout::{self, TABLE_INODE};
 use crate::inode::Inode;
 use crate::pmem::Region;
@@ -46,13 +48,28 @@ pub(crate) struct InodeFacts {
 }
 
 /// An inode whose durable half contradicts itself, and which of its words can be believed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct DamagedInode {
     pub(crate) inode: Inode,
     pub(crate) kind: Option<KindWord>,
     pub(crate) links: Option<u32>,
     /// The root, `Some(None)` for an empty map.
     pub(crate) root: Option<Option<Root>>,
+    /// What is wrong: structure and what the error says.
+    pub(crate) faults: Vec<(Fault, String)>,
+}
+
+/// Which part of an inode is damaged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fault {
+    Kind,
+    Root,
+    Links,
+    Size,
+    /// What is written once.
+    Birth,
+    /// The medium has lost it.
+    Lost,
 }
 
 /// All references of a pool.
@@ -64,11 +81,12 @@ pub(crate) struct Census<'a> {
     inodes: Mutex<Vec<InodeFacts>>,
     damaged: Mutex<Vec<DamagedInode>>,
     hidden: AtomicBool,
+    lost: AtomicU64,
 }
 
 #[derive(Default)]
 struct Problems {
-    described: Vec<Problem>,
+    described: Vec<Finding>,
     more: u64,
 }
 
@@ -82,15 +100,35 @@ enum Task {
     /// A block of the inode table, and the number of its first inode.
     Inodes(BlockNumber, u64),
     /// A node whose first reference was just found.
-    Node(BlockNumber, u8),
+    Node(BlockNumber, u8, Owner),
     /// The map of a damaged inode.
-    Salvaged(Inode, Option<Root>),
+    Salvaged(Inode, Option<Root>, Owner),
 }
 
-/// Work to share, and how much of it is being done.
-struct Queue {
-    state: Mutex<(Vec<Task>, usize)>,
-    changed: Condvar,
+/// Whose map a node is part of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Owner {
+    Table,
+    Directory,
+    File,
+}
+
+impl Owner {
+    const fn of(kind: Kind) -> Owner {
+        match kind {
+            Kind::Directory => Owner::Directory,
+            _ => Owner::File,
+        }
+    }
+
+    /// What stands for a lost part of the map: a file says so, a directory gets an empty part in its place.
+    fn lost(self, word: u64) -> Option<u64> {
+        match self {
+            Owner::Table => None,
+            Owner::Directory => Some(0),
+            Owner::File => Some(word),
+        }
+    }
 }
 
 impl<'a> Census<'a> {
@@ -105,6 +143,7 @@ impl<'a> Census<'a> {
             inodes: Mutex::default(),
             damaged: Mutex::default(),
             hidden: AtomicBool::new(false),
+            lost: AtomicU64::new(0),
         };
         let table = census.walk_table()?;
         let tasks = table.iter().map(|&(index, block)| Task::Inodes(block, index * INODES_PER_BLOCK));
@@ -114,12 +153,8 @@ impl<'a> Census<'a> {
         for &(index, block) in &table {
             if census.count(block) != 1 {
                 let found = format_args!("{} references", census.count(block)).to_string();
-                census.problem(Problem::new(
-                    "inode table",
-                    format_args!("block {index}"),
-                    "one reference",
-                    found,
-                ));
+                let place = format_args!("block {index}").to_string();
+                census.problem(Finding::new("inode table", place, "one reference", found, Remedy::Later));
             }
         }
         census.inodes.lock().sort_unstable_by_key(|facts| facts.inode.number);
@@ -130,7 +165,10 @@ impl<'a> Census<'a> {
     /// The maps of damaged inodes that are in use. One that nothing names may be a free one whose map is long gone.
     fn salvaged(&self) -> Vec<Task> {
         let in_use = |damaged: &&DamagedInode| damaged.kind.is_some() || damaged.links != Some(0);
-        let task = |damaged: &DamagedInode| Task::Salvaged(damaged.inode, damaged.root.unwrap_or(None));
+        let task = |damaged: &DamagedInode| {
+            let owner = damaged.kind.map_or(Owner::File, |kind| Owner::of(kind.kind));
+            Task::Salvaged(damaged.inode, damaged.root.unwrap_or(None), owner)
+        };
         self.damaged.lock().iter().filter(in_use).map(task).collect()
     }
 
@@ -160,13 +198,18 @@ impl<'a> Census<'a> {
         self.hidden.load(Ordering::Relaxed)
     }
 
+    /// Map entries and root words behind which everything is lost, as a repair has said.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
     /// What contradicts the format, as far as it is described, and how many more there are.
-    pub(crate) fn take_problems(&mut self) -> (Vec<Problem>, u64) {
+    pub(super) fn take_findings(&mut self) -> (Vec<Finding>, u64) {
         let problems = std::mem::take(self.problems.get_mut());
         (problems.described, problems.more)
     }
 
-    fn problem(&self, problem: Problem) {
+    fn problem(&self, problem: Finding) {
         let mut problems = self.problems.lock();
         if problems.described.len() < PROBLEMS_MAX {
             problems.described.push(problem);
@@ -176,18 +219,9 @@ impl<'a> Census<'a> {
     }
 
     /// A problem behind which there may be references.
-    fn hiding(&self, problem: Problem) {
+    fn hiding(&self, problem: Finding) {
         self.hidden.store(true, Ordering::Relaxed);
         self.problem(problem);
-    }
-
-    /// Lost memory is a problem of what lay there, behind which there may be references; other errors end the census.
-    fn unreadable(&self, structure: &str, place: impl std::fmt::Display, error: Error) -> Result<()> {
-        if error.kind() != ErrorKind::MediaError {
-            return Err(error);
-        }
-        self.hiding(Problem::of(structure, place, &error));
-        Ok(())
     }
 
     fn chunk(&self, block: BlockNumber) -> Option<(&Chunk, usize)> {
@@ -196,10 +230,18 @@ impl<'a> Census<'a> {
     }
 
     /// Counts a reference to `block` at `level`; true if it is the first. `place` is where the reference stands.
-    fn refer(&self, block: BlockNumber, level: u8, place: PoolOffset) -> Option<bool> {
+    /// `lost` is the word to store there if what it names is lost, where that may be said.
+    fn refer(&self, block: BlockNumber, level: u8, place: PoolOffset, lost: Option<u64>) -> Option<bool> {
+        let lose = || lost.map_or(Remedy::None, |value| Remedy::Lose(Record { place, value }));
         let slot = usize::try_from(block.0 / CHUNK_BLOCKS).ok().and_then(|index| self.chunks.get(index));
         let Some(slot) = slot.filter(|_| layout::is_allocatable(block, self.pool_blocks)) else {
-            self.hiding(Problem::new("reference", place, "a block inside a group of the pool", block));
+            self.hiding(Finding::new(
+                "reference",
+                place,
+                "a block inside a group of the pool",
+                block,
+                lose(),
+            ));
             return None;
         };
         let chunk = slot.get_or_init(|| {
@@ -213,14 +255,20 @@ impl<'a> Census<'a> {
                 Err(seen) if seen == level + 1 => false,
                 Err(seen) => {
                     let expected = format_args!("{block} at level {}, as elsewhere", seen - 1).to_string();
-                    self.hiding(Problem::new("reference", place, expected, format_args!("level {level}")));
+                    // A node says by the checks of its entries what level it is of.
+                    let wrong = (level > 0 && !self.is_node(block, level))
+                        || (level == 0 && self.is_node(block, seen - 1));
+                    let remedy = if wrong { lose() } else { Remedy::None };
+                    let found = format_args!("level {level}").to_string();
+                    self.hiding(Finding::new("reference", place, expected, found, remedy));
                     // It has two owners all the same: neither may change it in place.
                     chunk.counts[index].fetch_add(1, Ordering::Relaxed);
                     return None;
                 }
             };
         if chunk.counts[index].fetch_add(1, Ordering::Relaxed) >= COUNT_MAX {
-            self.problem(Problem::new("reference", place, "fewer owners than a count can hold", block));
+            let expected = "fewer owners than a count can hold";
+            self.problem(Finding::new("reference", place, expected, block, Remedy::None));
             return None;
         }
         Some(first)
@@ -229,7 +277,7 @@ impl<'a> Census<'a> {
     /// The blocks of the inode table by their index in it.
     fn walk_table(&self) -> Result<Vec<(u64, BlockNumber)>> {
         let Some(facts) = self.inode_at(Inode { number: InodeNumber(0), place: TABLE_INODE })? else {
-            self.hiding(Problem::new("inode table", TABLE_INODE, "a file", "nothing"));
+            self.hiding(Finding::new("inode table", TABLE_INODE, "a file", "nothing", Remedy::None));
             return Ok(vec![]);
         };
         let mut blocks = Vec::new();
@@ -241,7 +289,8 @@ impl<'a> Census<'a> {
         blocks.retain(|&(index, _)| index < expected);
         if blocks.len() as u64 != expected || facts.size % BLOCK_SIZE != 0 {
             let found = format_args!("{}", blocks.len()).to_string();
-            self.hiding(Problem::new("inode table", "its size", format_args!("{expected} blocks"), found));
+            let expected = format_args!("{expected} blocks").to_string();
+            self.hiding(Finding::new("inode table", "its size", expected, found, Remedy::None));
         }
         Ok(blocks)
     }
@@ -254,10 +303,17 @@ impl<'a> Census<'a> {
         place: PoolOffset,
         blocks: &mut Vec<(u64, BlockNumber)>,
     ) -> Result<()> {
-        match self.refer(entry.block, level, place) {
+        // What the table loses is never given up.
+        match self.refer(entry.block, level, place, None) {
             None => return Ok(()),
             Some(false) => {
-                self.problem(Problem::new("inode table", place, "a block of its own", entry.block));
+                self.problem(Finding::new(
+                    "inode table",
+                    place,
+                    "a block of its own",
+                    entry.block,
+                    Remedy::Later,
+                ));
                 return Ok(());
             }
             Some(true) => {}
@@ -266,54 +322,55 @@ impl<'a> Census<'a> {
             blocks.push((base, entry.block));
             return Ok(());
         }
-        for (slot, place, child) in self.entries(entry.block, level)? {
+        for (slot, place, child) in self.entries(entry.block, level, Owner::Table)? {
             self.walk_table_part(child, level - 1, base + slot * span(level - 1), place, blocks)?;
         }
         Ok(())
     }
 
+    /// Whether a block reads as a node of `level`: all its words do, and there is one.
+    fn is_node(&self, block: BlockNumber, level: u8) -> bool {
+        let Ok(words) = read_node(self.region, block) else { return false };
+        let fits = |(slot, &word): (u64, &u64)| Entry::decode(word, level - 1, slot).is_ok();
+        level > 0 && words.iter().any(|&word| word != 0) && (0..).zip(words.iter()).all(fits)
+    }
+
     /// The good entries of a node at `level`, with slot and place; the others are problems.
-    fn entries(&self, node: BlockNumber, level: u8) -> Result<Vec<(u64, PoolOffset, Entry)>> {
+    fn entries(&self, node: BlockNumber, level: u8, owner: Owner) -> Result<Vec<(u64, PoolOffset, Entry)>> {
         let mut entries = Vec::new();
         let words = match read_node(self.region, node) {
             Ok(words) => words,
-            Err(error) => {
-                self.unreadable("map node", node, error)?;
+            Err(error) if error.kind() == ErrorKind::MediaError => {
+                self.hiding(Finding::of("map node", node, &error, Remedy::None));
                 return Ok(entries);
             }
+            Err(error) => return Err(error),
         };
         for (slot, &word) in (0..).zip(words.iter()) {
             let place = node.offset().add(slot * 8);
             match Entry::decode(word, level - 1, slot) {
                 Ok(Some(entry)) => entries.push((slot, place, entry)),
                 Ok(None) => {}
-                Err(_) => self.hiding(Problem::new(
-                    "map entry",
-                    place,
-                    format_args!("a checked word of level {}", level - 1),
-                    format_args!("{word:#018x}"),
-                )),
+                Err(_) if word == lost(level - 1, slot) => _ = self.lost.fetch_add(1, Ordering::Relaxed),
+                Err(_) => {
+                    let lost = owner.lost(lost(level - 1, slot));
+                    let remedy = lost.map_or(Remedy::None, |value| Remedy::Lose(Record { place, value }));
+                    self.hiding(Finding::new(
+                        "map entry",
+                        place,
+                        format_args!("a checked word of level {}", level - 1),
+                        format_args!("{word:#018x}"),
+                        remedy,
+                    ));
+                }
             }
         }
         Ok(entries)
     }
 
     fn work(&self, tasks: Vec<Task>) -> Result<()> {
-        let queue = Queue { state: Mutex::new((tasks, 0)), changed: Condvar::new() };
-        let threads = threads_for(1 + self.chunks.len() / CHUNKS_PER_THREAD);
-        let failure = Mutex::new(None);
-        std::thread::scope(|scope| {
-            let worker = || {
-                if let Err(error) = queue.run(|task, more| self.perform(task, more)) {
-                    failure.lock().get_or_insert(error);
-                }
-            };
-            for _ in 1..threads {
-                scope.spawn(worker);
-            }
-            worker();
-        });
-        failure.into_inner().map_or(Ok(()), Err)
+        let threads = workers::threads_for(1 + self.chunks.len() / CHUNKS_PER_THREAD);
+        workers::share(tasks, threads, |task, more| self.perform(task, more))
     }
 
     fn perform(&self, task: Task, more: &mut Vec<Task>) -> Result<()> {
@@ -325,45 +382,51 @@ impl<'a> Census<'a> {
                     if number.0 != 0
                         && let Some(facts) = self.inode_at(inode)?
                     {
-                        self.found_root(&inode, facts.root, more);
+                        self.found_root(&inode, facts.root, Owner::of(facts.kind.kind), more);
                         self.inodes.lock().push(facts);
                     }
                 }
             }
-            Task::Salvaged(inode, root) => self.found_root(&inode, root, more),
-            Task::Node(block, level) => self.node(block, level, more)?,
+            Task::Salvaged(inode, root, owner) => self.found_root(&inode, root, owner, more),
+            Task::Node(block, level, owner) => self.node(block, level, owner, more)?,
         }
         Ok(())
     }
 
-    fn found_root(&self, inode: &Inode, root: Option<Root>, more: &mut Vec<Task>) {
+    fn found_root(&self, inode: &Inode, root: Option<Root>, owner: Owner, more: &mut Vec<Task>) {
         if let Some(root) = root {
-            self.found(root.entry.block, root.height, inode.field(inode::at::ROOT), more);
+            let place = inode.field(inode::at::ROOT);
+            if self.refer(root.entry.block, root.height, place, owner.lost(LOST_ROOT)) == Some(true)
+                && root.height > 0
+            {
+                more.push(Task::Node(root.entry.block, root.height, owner));
+            }
         }
     }
 
-    fn node(&self, block: BlockNumber, level: u8, more: &mut Vec<Task>) -> Result<()> {
-        for (_, place, entry) in self.entries(block, level)? {
-            self.found(entry.block, level - 1, place, more);
+    fn node(&self, block: BlockNumber, level: u8, owner: Owner, more: &mut Vec<Task>) -> Result<()> {
+        for (slot, place, entry) in self.entries(block, level, owner)? {
+            let (block, level) = (entry.block, level - 1);
+            if self.refer(block, level, place, owner.lost(lost(level, slot))) == Some(true) && level > 0 {
+                more.push(Task::Node(block, level, owner));
+            }
         }
         Ok(())
-    }
-
-    fn found(&self, block: BlockNumber, level: u8, place: PoolOffset, more: &mut Vec<Task>) {
-        if self.refer(block, level, place) == Some(true) && level > 0 {
-            more.push(Task::Node(block, level));
-        }
     }
 
     /// Reads an inode's durable half; nothing where it is free or damaged, which is a problem.
     fn inode_at(&self, inode: Inode) -> Result<Option<InodeFacts>> {
         let mut bytes = [0; DURABLE_BYTES];
-        if let Err(error) = self.region.read(inode.place, &mut bytes) {
-            self.unreadable("inode", inode.number, error)?;
-            self.damaged.lock().push(DamagedInode { inode, kind: None, links: None, root: None });
-            return Ok(None);
+        match self.region.read(inode.place, &mut bytes) {
+            Ok(()) => Ok(self.decode(&bytes, inode)),
+            Err(error) if error.kind() == ErrorKind::MediaError => {
+                self.hidden.store(true, Ordering::Relaxed);
+                let faults = vec![(Fault::Lost, error.to_string())];
+                self.damaged.lock().push(DamagedInode { inode, kind: None, links: None, root: None, faults });
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
-        Ok(self.decode(&bytes, inode))
     }
 
     fn decode(&self, bytes: &[u8; DURABLE_BYTES], inode: Inode) -> Option<InodeFacts> {
@@ -377,13 +440,15 @@ impl<'a> Census<'a> {
         if let Ok(KindWord { kind: Kind::Free, .. }) = kind {
             return None;
         }
-        let root = Root::decode(root_word).map_err(|_| {
+        let given_up = root_word == LOST_ROOT;
+        let root = if given_up { Ok(None) } else { Root::decode(root_word) }.map_err(|_| {
             Error::corrupt("root word", number, "a checked word", format_args!("{root_word:#018x}"))
         });
         let links = inode::decode_links(word(inode::at::LINKS), number);
         let size = inode::decode_size(word(inode::at::SIZE), number);
         let birth = inode::decode_birth(bytes, number);
         if let (Ok(kind), Ok(root), Ok(links), Ok(size), Ok(_)) = (&kind, &root, &links, &size, &birth) {
+            self.lost.fetch_add(given_up.into(), Ordering::Relaxed);
             return Some(InodeFacts { inode, kind: *kind, links: *links, size: *size, root: *root });
         }
         let damaged = DamagedInode {
@@ -391,54 +456,25 @@ impl<'a> Census<'a> {
             kind: kind.as_ref().ok().copied(),
             links: links.as_ref().ok().copied(),
             root: root.as_ref().ok().copied(),
+            faults: [
+                (Fault::Kind, kind.err()),
+                (Fault::Root, root.err()),
+                (Fault::Links, links.err()),
+                (Fault::Size, size.err()),
+                (Fault::Birth, birth.err()),
+            ]
+            .into_iter()
+            .filter_map(|(fault, error)| Some((fault, error?.to_string())))
+            .collect(),
         };
-        self.damaged.lock().push(damaged);
-        let errors = [kind.err(), root.err(), links.err(), size.err(), birth.err()];
-        for error in errors.into_iter().flatten() {
-            self.problem(Problem::of("inode", number, &error));
-        }
         if damaged.root.is_none() {
             self.hidden.store(true, Ordering::Relaxed);
         }
+        self.damaged.lock().push(damaged);
         None
     }
 }
 
-/// How many threads share `parts` of work. Asking the system costs more than a small pool does.
-pub(super) fn threads_for(parts: usize) -> usize {
-    if parts < 2 { 1 } else { std::thread::available_parallelism().map_or(1, usize::from).min(parts) }
-}
-
 fn index_in_chunk(block: BlockNumber) -> usize {
     usize::try_from(block.0 % CHUNK_BLOCKS).unwrap_or(0)
-}
-
-impl Queue {
-    /// Performs tasks until there are none and nobody is at work on one that may bring more.
-    fn run(&self, mut perform: impl FnMut(Task, &mut Vec<Task>) -> Result<()>) -> Result<()> {
-        let mut more = Vec::new();
-        let mut state = self.state.lock();
-        loop {
-            match state.0.pop() {
-                Some(task) => {
-                    state.1 += 1;
-                    drop(state);
-                    let performed = perform(task, &mut more);
-                    state = self.state.lock();
-                    state.1 -= 1;
-                    if performed.is_err() {
-                        state.0.clear();
-                        self.changed.notify_all();
-                        return performed;
-                    }
-                    state.0.append(&mut more);
-                    if state.0.len() > 1 || state.1 == 0 {
-                        self.changed.notify_all();
-                    }
-                }
-                None if state.1 == 0 => return Ok(()),
-                None => self.changed.wait(&mut state),
-            }
-        }
-    }
 }

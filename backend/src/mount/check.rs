@@ -12,8 +12,9 @@ use std::collections::HashMap;
 use std::fmt;
 
 use super::census::Census;
+use super::finding::{Finding, Remedy};
 use super::recover::{for_each_inode, reclaim};
-use super::{names, superblocks};
+use super::{names, superblocks, tree_owners};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::inode::Kind;
 use crate::format::layout::{self, SLOT_COUNT};
@@ -65,6 +66,10 @@ pub struct CheckReport {
     pub blocks_used: u64,
     /// Blocks that more than one map entry refers to.
     pub blocks_shared: u64,
+    /// Ranges of files that a repair has given up as lost: they read as damage.
+    pub lost_ranges: u64,
+    /// The first of the blocks that `leaked_blocks` counts: what is counted and what was found.
+    pub leaks: Vec<Problem>,
     /// Blocks that nothing refers to as often as their count says: lost until the next opening after all members are gone. Blocks
     /// that members are about to give back are among them.
     pub leaked_blocks: u64,
@@ -84,6 +89,13 @@ impl CheckReport {
 /// `Busy` where an operation of a member does not end within a second; `MediaError` where the runtime area is lost. Damage is no
 /// error, but in the report.
 pub(crate) fn check(core: &Core) -> Result<CheckReport> {
+    let (mut report, findings) = inspect(core)?;
+    report.problems = findings.into_iter().map(|finding| finding.problem).collect();
+    Ok(report)
+}
+
+/// As [`check`], with what would put each problem right; they are not in the report.
+pub(super) fn inspect(core: &Core) -> Result<(CheckReport, Vec<Finding>)> {
     let runtime = &core.store.runtime;
     let others_work = recover_dead(runtime)?;
     reclaim(core)?;
@@ -92,36 +104,37 @@ pub(crate) fn check(core: &Core) -> Result<CheckReport> {
     let _size = runtime.lock(at::SUPERBLOCK)?;
     let pool_blocks = core.store.space.pool_blocks()?;
     let mut census = Census::take(&runtime.region, pool_blocks)?;
-    let (problems, more) = census.take_problems();
-    let mut report = CheckReport { problems, ..CheckReport::default() };
+    let (mut findings, more) = census.take_findings();
+    let mut report = CheckReport { lost_ranges: census.lost(), ..CheckReport::default() };
     if more > 0 {
-        report.problems.push(Problem::new(
-            "pool",
-            "all maps",
-            "no more problems",
-            format_args!("{more} more"),
-        ));
+        let found = format_args!("{more} more").to_string();
+        findings.push(Finding::new("pool", "all maps", "no more problems", found, Remedy::Later));
     }
-    report.problems.extend(superblocks::problems(&runtime.region));
-    check_counts(core, &census, pool_blocks, &mut report)?;
-    let inodes = census.inodes();
+    findings.extend(superblocks::problems(&runtime.region));
+    check_counts(core, &census, pool_blocks, &mut report, &mut findings)?;
+    let damaged = census.damaged().to_vec();
+    let inodes = census.inodes().to_vec();
+    tree_owners::check(&core.store, &census, &inodes, &mut findings)?;
     report.inodes = inodes.len() as u64;
     report.directories = inodes.iter().filter(|facts| facts.kind.kind == Kind::Directory).count() as u64;
     report.files = report.inodes - report.directories;
     let used = runtime.region.load(at::INODES_USED)?;
     let trusted = runtime.region.access() == Access::ReadWrite && runtime.deaths()? == 0;
-    if trusted && used != report.inodes {
-        report.problems.push(Problem::new(
+    if trusted && used != report.inodes + damaged.len() as u64 {
+        findings.push(Finding::new(
             "number of inodes in use",
             "the runtime header",
             report.inodes,
             used,
+            Remedy::Recount,
         ));
     }
-    names::check(&core.store, inodes, others_work, &mut report.problems);
-    Ok(report)
+    names::check(&core.store, &inodes, &damaged, others_work, &mut findings)?;
+    Ok((report, findings))
 }
 
+/// Leaked blocks that are described.
+const LEAKS_MAX: usize = 1000;
 /// How often a number of free blocks that seems too high is looked at again.
 const LOOKS: usize = 5;
 
@@ -134,14 +147,20 @@ fn recover_dead(runtime: &Runtime) -> Result<bool> {
     Ok(others)
 }
 
-fn check_counts(core: &Core, census: &Census<'_>, pool_blocks: u64, report: &mut CheckReport) -> Result<()> {
-    let volatile = volatile_references(core, report)?;
+fn check_counts(
+    core: &Core,
+    census: &Census<'_>,
+    pool_blocks: u64,
+    report: &mut CheckReport,
+    findings: &mut Vec<Finding>,
+) -> Result<()> {
+    let volatile = volatile_references(core, findings)?;
     let (mut free, mut lost) = (0, false);
     for first in chunks(pool_blocks) {
-        match check_chunk(core, census, first, &volatile, report) {
+        match check_chunk(core, census, first, &volatile, report, findings) {
             Ok(in_chunk) => free += in_chunk,
             Err(error) if error.kind() == ErrorKind::MediaError => {
-                report.problems.push(Problem::of("reference counts", first, &error));
+                findings.push(Finding::of("reference counts", first, &error, Remedy::None));
                 lost = true;
             }
             Err(error) => return Err(error),
@@ -150,7 +169,8 @@ fn check_counts(core: &Core, census: &Census<'_>, pool_blocks: u64, report: &mut
     let promised = core.store.runtime.region.load(at::FREE_BLOCKS)?;
     if !lost && promised > free && !promises_hold(core, pool_blocks)? {
         let expected = format!("at most {free}");
-        report.problems.push(Problem::new("number of free blocks", "the runtime header", expected, promised));
+        let place = "the runtime header";
+        findings.push(Finding::new("number of free blocks", place, expected, promised, Remedy::Recount));
     }
     Ok(())
 }
@@ -206,6 +226,7 @@ fn check_chunk(
     first: BlockNumber,
     volatile: &HashMap<BlockNumber, u32>,
     report: &mut CheckReport,
+    findings: &mut Vec<Finding>,
 ) -> Result<u64> {
     let mut bytes = [0; 4 * 512];
     core.store.runtime.region.read(layout::count(first), &mut bytes)?;
@@ -218,43 +239,52 @@ fn check_chunk(
         let held = volatile.get(&block).copied().unwrap_or(0);
         report.blocks_used += u64::from(references > 0);
         report.blocks_shared += u64::from(references > 1);
-        report.leaked_blocks += u64::from(trusted && count > references.saturating_add(held));
+        let owned = references.saturating_add(held);
+        if trusted && count > owned {
+            report.leaked_blocks += 1;
+            if report.leaks.len() < LEAKS_MAX {
+                report.leaks.push(Problem::new("reference count", block, owned, count));
+            }
+        }
         if trusted && count < references {
             let expected = format!("at least {references}");
-            report.problems.push(Problem::new("reference count", block, expected, count));
+            findings.push(Finding::new("reference count", block, expected, count, Remedy::Recount));
         }
         free += u64::from(count == 0);
     }
     let hint = u64::from(core.store.space.hint(first)?);
     if trusted && hint < free && !hint_holds(core, first)? {
-        report.problems.push(Problem::new("hint of free blocks", first, format!("at least {free}"), hint));
+        let expected = format!("at least {free}");
+        findings.push(Finding::new("hint of free blocks", first, expected, hint, Remedy::Recount));
     }
     Ok(free)
 }
 
 /// References that no map holds: ledgers of members and what they name, and what hangs from open inodes.
-fn volatile_references(core: &Core, report: &mut CheckReport) -> Result<HashMap<BlockNumber, u32>> {
+fn volatile_references(core: &Core, findings: &mut Vec<Finding>) -> Result<HashMap<BlockNumber, u32>> {
     let (store, mut references) = (&core.store, HashMap::new());
     for slot in (0..SLOT_COUNT).filter(|&slot| store.runtime.slot_in_use(slot).unwrap_or(false)) {
         match store.space.noted_by(slot) {
             Ok(noted) => noted.into_iter().for_each(|block| *references.entry(block).or_insert(0) += 1),
             Err(error) => {
-                report.problems.push(Problem::of("ledger", format_args!("member slot {slot}"), &error))
+                let place = format_args!("member slot {slot}").to_string();
+                findings.push(Finding::of("ledger", place, &error, Remedy::Later));
             }
         }
     }
     let deferred = store.space.deferred_blocks().unwrap_or_else(|error| {
-        report.problems.push(Problem::of("list of dropped references", "the runtime header", &error));
+        findings.push(Finding::of("list of dropped references", "the runtime header", &error, Remedy::Later));
         vec![]
     });
     deferred.into_iter().for_each(|block| *references.entry(block).or_insert(0) += 1);
-    let problems = &mut report.problems;
     let walked = for_each_inode(store, |inode| match advisory::volatile_blocks(store, &inode) {
         Ok(blocks) => blocks.into_iter().for_each(|block| *references.entry(block).or_insert(0) += 1),
-        Err(error) => problems.push(Problem::of("extension of an inode", inode.number, &error)),
+        Err(error) => {
+            findings.push(Finding::of("extension of an inode", inode.number, &error, Remedy::Later));
+        }
     });
     if let Err(error) = walked {
-        report.problems.push(Problem::of("inode table", "its map", &error));
+        findings.push(Finding::of("inode table", "its map", &error, Remedy::Later));
     }
     Ok(references)
 }

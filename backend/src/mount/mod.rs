@@ -8,9 +8,10 @@
 //! | [`view`] | reading snapshots without writing to the pool |
 //! | [`close`] | the last handle, and the last member |
 //! | [`recover`] | a member that died: its lanes, ledgers and marks; inodes without a name |
-//! | [`census`] | counting every reference by walking all maps |
+//! | [`census`], `workers` | counting every reference by walking all maps, on all processors |
 //! | [`rebuild`] | reference counts from a census |
-//! | [`check`], [`names`] | looking for contradictions, online |
+//! | [`check`], [`names`], `tree_owners` | looking for contradictions, online |
+//! | `finding`, [`repair`] | what puts them right without guessing, when asked |
 //! | [`scrub`] | reading everything, to find memory that is lost |
 //! | [`grow`], [`trim`] | more space from the host, unused space back to it |
 //! | [`sync`] | everything durable |
@@ -24,6 +25,7 @@ pub(crate) mod census;
 pub(crate) mod check;
 pub(crate) mod close;
 pub(crate) mod create;
+mod finding;
 pub(crate) mod grow;
 pub(crate) mod info;
 pub(crate) mod names;
@@ -31,12 +33,15 @@ pub(crate) mod open;
 pub(crate) mod options;
 pub(crate) mod rebuild;
 pub(crate) mod recover;
+pub(crate) mod repair;
 pub(crate) mod scrub;
 mod superblocks;
 pub(crate) mod sync;
+mod tree_owners;
 pub(crate) mod trim;
 pub(crate) mod usage;
 mod view;
+mod workers;
 
 pub use options::{CreateOptions, OpenOptions};
 

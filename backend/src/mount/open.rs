@@ -81,14 +81,7 @@ pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<(Arc<Core>, Ope
     if !first {
         lock_file.shared_wait(MEMBERS_BYTE)?;
     }
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .open(path)
-        .map_err(|error| Error::os("open", error).at(path))?;
-    let node = same_file(&file, &lock_file)?;
-    let map = MapOptions { dax: options.dax, flush: options.flush, access: Access::ReadWrite };
-    let region = Region::map(file, path, map)?;
+    let (region, node) = mapped(path, &lock_file, options)?;
     let opened =
         if first { open_first(region, lock_file, node, options.force) } else { join(region, lock_file) };
     opened.map_err(|error| error.at(path))
@@ -103,6 +96,52 @@ pub(super) fn same_file(file: &File, lock_file: &LockFile) -> Result<Identity> {
     Err(Error::new(ErrorKind::Busy, "the file was replaced while it was being opened"))
 }
 
+/// The pool at `path` for who wants it alone: mapped, and the opening byte and the members byte locked.
+pub(super) fn alone(path: &Path, options: &OpenOptions) -> Result<(Region, LockFile, Identity)> {
+    let lock_file = LockFile::open(path)?;
+    lock_file.exclusive_wait(OPENING_BYTE)?;
+    if !lock_file.try_exclusive(MEMBERS_BYTE)? {
+        return Err(
+            Error::new(ErrorKind::Busy, "the pool is in use, and must be closed by everybody").at(path)
+        );
+    }
+    let (region, node) = mapped(path, &lock_file, options)?;
+    Ok((region, lock_file, node))
+}
+
+fn mapped(path: &Path, lock_file: &LockFile, options: &OpenOptions) -> Result<(Region, Identity)> {
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .open(path)
+        .map_err(|error| Error::os("open", error).at(path))?;
+    let node = same_file(&file, lock_file)?;
+    let map = MapOptions { dax: options.dax, flush: options.flush, access: Access::ReadWrite };
+    Ok((Region::map(file, path, map)?, node))
+}
+
+/// What the first opener has found out before it becomes a member.
+pub(super) struct Begun {
+    pub(super) superblock: Superblock,
+    was_clean: bool,
+    counts_survived: bool,
+    failed_sync: Option<FailedSync>,
+}
+
+/// Begins an epoch: all volatile state of before is void.
+pub(super) fn begin(region: &Region, node: Identity, force: bool) -> Result<Begun> {
+    let (mut superblock, whole) = superblocks::read_both(region)?;
+    superblocks::check_writable(&superblock)?;
+    check_other_node(region, &superblock, node, force)?;
+    let was_clean = whole && superblock.state == State::Clean && counts_plausible(&superblock);
+    let counts_survived =
+        superblock.boot_id == process::boot_id()? && superblock.node == [node.device, node.inode];
+    let failed_sync = failed_sync(region, &superblock)?;
+    begin_epoch(region, &mut superblock, node)?;
+    wipe(region, superblock.epoch, superblock.pool_blocks)?;
+    Ok(Begun { superblock, was_clean, counts_survived, failed_sync })
+}
+
 fn open_first(
     region: Region,
     lock_file: LockFile,
@@ -110,34 +149,39 @@ fn open_first(
     force: bool,
 ) -> Result<(Arc<Core>, Opening)> {
     let started = Instant::now();
-    let (mut superblock, whole) = superblocks::read_both(&region)?;
-    superblocks::check_writable(&superblock)?;
-    check_other_node(&region, &superblock, node, force)?;
-    let was_clean = whole && superblock.state == State::Clean && counts_plausible(&superblock);
-    let counts_survived =
-        superblock.boot_id == process::boot_id()? && superblock.node == [node.device, node.inode];
-    let pool_blocks = superblock.pool_blocks;
-    let failed_sync = failed_sync(&region, &superblock)?;
+    let begun = begin(&region, node, force)?;
+    let was_clean = begun.was_clean;
+    let (core, orphans, mut recovery) = become_first(region, lock_file, &begun)?;
+    recovery.orphans_removed = let_others_in(&core, orphans)?;
+    recovery.microseconds = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    Ok((core, Opening { clean: was_clean, recovery: (!was_clean).then_some(recovery) }))
+}
 
-    begin_epoch(&region, &mut superblock, node)?;
-    wipe(&region, superblock.epoch, pool_blocks)?;
+/// Replays the lanes, makes the counts right and becomes a member. The opening byte stays locked.
+pub(super) fn become_first(
+    region: Region,
+    lock_file: LockFile,
+    begun: &Begun,
+) -> Result<(Arc<Core>, Vec<Inode>, RecoveryInfo)> {
+    let Begun { superblock, was_clean, counts_survived, failed_sync } = begun;
+    let pool_blocks = superblock.pool_blocks;
     let mut transactions_replayed = 0;
     for slot in 0..SLOT_COUNT {
         match journal::recover(&region, slot) {
             Ok(replayed) => transactions_replayed += replayed,
             // Every transaction had been applied: what the lane held is no matter.
-            Err(error) if was_clean && error.kind() == ErrorKind::MediaError => {
+            Err(error) if *was_clean && error.kind() == ErrorKind::MediaError => {
                 tracing::error!(%error, slot, "a lane is lost");
             }
             Err(error) => return Err(error),
         }
     }
-    let trusted = was_clean || mistake(Mistake::CountsTrusted);
+    let trusted = *was_clean || mistake(Mistake::CountsTrusted);
     let Rebuilt { free_blocks, inodes_used, orphans, problems } = if trusted {
         let (free_blocks, inodes_used) = (superblock.free_blocks, superblock.inodes_used);
         Rebuilt { free_blocks, inodes_used, orphans: vec![], problems: 0 }
     } else {
-        rebuild(&region, pool_blocks, counts_survived)?
+        rebuild(&region, pool_blocks, *counts_survived)?
     };
     region.store_u64(at::FREE_BLOCKS, free_blocks)?;
     region.store_u64(at::INODES_USED, inodes_used)?;
@@ -146,17 +190,16 @@ fn open_first(
         region.store_u64(at::DEATHS, 1)?;
     }
     lock_file.try_shared(MEMBERS_BYTE)?;
-    let core = assemble(region, lock_file, &superblock)?;
-    let orphans_removed = let_others_in(&core, orphans)?;
-    let recovery = (!was_clean).then(|| RecoveryInfo {
+    let core = assemble(region, lock_file, superblock)?;
+    let recovery = RecoveryInfo {
         transactions_replayed,
-        orphans_removed,
+        orphans_removed: 0,
         problems,
         blocks_counted: layout::allocatable_blocks(pool_blocks).saturating_sub(free_blocks),
-        failed_sync,
-        microseconds: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
-    });
-    Ok((core, Opening { clean: was_clean, recovery }))
+        failed_sync: *failed_sync,
+        microseconds: 0,
+    };
+    Ok((core, orphans, recovery))
 }
 
 fn join(region: Region, lock_file: LockFile) -> Result<(Arc<Core>, Opening)> {

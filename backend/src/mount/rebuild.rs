@@ -9,12 +9,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::census::{Census, threads_for};
+use super::census::Census;
+use super::check::Problem;
+use super::workers;
 use crate::error::{Error, Result};
-use crate::format::inode::at;
+use crate::format::inode;
 use crate::format::layout;
 use crate::inode::Inode;
+use crate::journal::Store;
 use crate::pmem::{Flushed, Mistake, Region, mistake};
+use crate::runtime::at;
 use crate::space::counts::{COUNT_MAX, chunk_hint};
 use crate::units::{BlockNumber, CHUNK_BLOCKS, CHUNK_SIZE};
 
@@ -65,22 +69,39 @@ pub(super) fn rebuild(region: &Region, pool_blocks: u64, counts_survived: bool) 
         (true, false) => Hidden::Anything,
     };
     let free_blocks = store_counts(region, &census, pool_blocks, hidden)?;
-    let (problems, more) = census.take_problems();
-    for problem in &problems {
-        tracing::error!(structure = problem.structure, place = problem.place, problem.message, "damage");
+    let (findings, more) = census.take_findings();
+    for finding in &findings {
+        let Problem { structure, place, message } = &finding.problem;
+        tracing::error!(structure, place, message, "damage");
     }
     let damaged = census.damaged().len() as u64;
     let inodes = census.inodes();
     let sizes = inodes.iter().fold(Flushed::none(), |flushed, facts| {
-        flushed.join(region.flush_range(facts.inode.field(at::SIZE), 8))
+        flushed.join(region.flush_range(facts.inode.field(inode::at::SIZE), 8))
     });
     region.fence(sizes)?;
     Ok(Rebuilt {
         free_blocks,
         inodes_used: inodes.len() as u64 + damaged,
         orphans: inodes.iter().filter(|facts| facts.links == 0).map(|facts| facts.inode).collect(),
-        problems: problems.len() as u64 + more,
+        problems: findings.len() as u64 + more + damaged,
     })
+}
+
+/// Counts anew in a pool that this member has to itself, with nothing in flight. False where damage hides references: then the counts
+/// stay as they are.
+pub(super) fn recount(store: &Store) -> Result<bool> {
+    let region = &store.runtime.region;
+    let pool_blocks = store.space.pool_blocks()?;
+    let mut census = Census::take(region, pool_blocks)?;
+    if census.hides_references() {
+        return Ok(false);
+    }
+    let free_blocks = store_counts(region, &census, pool_blocks, Hidden::Nothing)?;
+    let inodes = census.inodes().len() + census.damaged().len();
+    region.store_u64(at::FREE_BLOCKS, free_blocks)?;
+    region.store_u64(at::INODES_USED, inodes as u64)?;
+    Ok(true)
 }
 
 fn store_counts(region: &Region, census: &Census<'_>, pool_blocks: u64, hidden: Hidden) -> Result<u64> {
@@ -102,7 +123,7 @@ fn store_counts(region: &Region, census: &Census<'_>, pool_blocks: u64, hidden: 
             }
         }
     };
-    let threads = threads_for(usize::try_from(groups).unwrap_or(usize::MAX));
+    let threads = workers::threads_for(usize::try_from(groups).unwrap_or(usize::MAX));
     std::thread::scope(|scope| {
         for _ in 1..threads {
             scope.spawn(worker);

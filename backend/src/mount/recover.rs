@@ -51,6 +51,7 @@ fn release_inode(store: &Store, inode: Inode, slot: u32, orphans: &mut Vec<Inode
         let (word, bit) = mask_bit(&inode, slot);
         if region.load(word)? & bit != 0 {
             advisory::release_member(store, &inode, slot)?;
+            store.runtime.forget_mapper(inode.place, slot)?;
             region.and_u64(word, !bit)?;
         }
     }

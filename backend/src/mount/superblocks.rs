@@ -1,6 +1,6 @@
 //! Reading and writing the two copies of the superblock.
 
-use super::check::Problem;
+use super::finding::{Finding, Remedy};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::layout::SUPERBLOCKS;
 use crate::format::superblock::{RO_COMPAT_KNOWN, SUPERBLOCK_BYTES, Superblock, choose};
@@ -72,10 +72,10 @@ pub(super) fn write(region: &Region, superblock: &mut Superblock) -> Result<()> 
 }
 
 /// What is wrong with either copy.
-pub(super) fn problems(region: &Region) -> Vec<Problem> {
+pub(super) fn problems(region: &Region) -> Vec<Finding> {
     let copies = SUPERBLOCKS.map(|place| (place, read_copy(region, place)));
     copies
         .into_iter()
-        .filter_map(|(place, copy)| copy.err().map(|error| Problem::of("superblock", place, &error)))
+        .filter_map(|(place, copy)| Some(Finding::of("superblock", place, &copy.err()?, Remedy::Later)))
         .collect()
 }

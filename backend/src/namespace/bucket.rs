@@ -57,6 +57,23 @@ const fn mask(slot: usize, slots: usize) -> u64 {
 }
 
 impl Bucket {
+    /// The bucket at index `node`, which is at `depth`, in `block`.
+    pub(super) const fn at(node: u64, depth: u32, block: BlockNumber) -> Bucket {
+        Bucket { node, depth, block }
+    }
+
+    /// Whether names of `hash` belong here.
+    pub(super) fn holds(&self, hash: u64) -> bool {
+        let mut node = self.node;
+        for depth in (0..self.depth).rev() {
+            if node == 0 || (node - 1) % FANOUT != dirent::nibble(hash, depth) {
+                return false;
+            }
+            node = (node - 1) / FANOUT;
+        }
+        node == 0
+    }
+
     const fn place(&self, at: u64) -> PoolOffset {
         self.block.offset().add(at)
     }
@@ -114,7 +131,7 @@ impl Bucket {
     }
 
     /// The entry that begins at `slot`.
-    fn entry(&self, store: &Store, slot: usize) -> Result<Dirent> {
+    pub(super) fn entry(&self, store: &Store, slot: usize) -> Result<Dirent> {
         let mut bytes = [0; ENTRY_BYTES_MAX];
         let within = ((SLOTS - slot) * SLOT_BYTES).min(ENTRY_BYTES_MAX);
         store.runtime.region.read(self.slot_place(slot), &mut bytes[..within])?;

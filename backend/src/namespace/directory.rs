@@ -246,7 +246,12 @@ pub(crate) fn fill(store: &Store, directory: &Directory, entries: Vec<Dirent>) -
 }
 
 /// Writes new buckets and puts them into the map, in one transaction with `more`.
-fn publish(store: &Store, directory: &Directory, mut fresh: Vec<Fresh>, more: &[Record]) -> Result<()> {
+pub(super) fn publish(
+    store: &Store,
+    directory: &Directory,
+    mut fresh: Vec<Fresh>,
+    more: &[Record],
+) -> Result<()> {
     fresh.sort_unstable_by_key(|bucket| bucket.node);
     let mut taken = Vec::new();
     let staged = write(store, &fresh, &mut taken).and_then(|(changes, flushed)| {

@@ -68,6 +68,13 @@ impl Edit {
         Ok(())
     }
 
+    /// Takes away whatever begins at a slot of a bucket, damaged or not.
+    pub(super) fn vacate(&mut self, store: &Store, occupied: PoolOffset, slot: usize) -> Result<()> {
+        let word = self.pending(occupied, || store.runtime.region.load(occupied))?;
+        self.set(occupied, word & !(1 << slot));
+        Ok(())
+    }
+
     /// Takes all names of a bucket away.
     pub(super) fn clear(&mut self, occupied: PoolOffset) {
         self.set(occupied, 0);

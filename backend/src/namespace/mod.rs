@@ -18,6 +18,7 @@
 //! | [`tree`] | create, rename, remove |
 //! | `link` | further names, several at once |
 //! | [`walk`] | every file below some paths |
+//! | [`survey`] | looking at a directory that may be damaged |
 //! | [`visited`] | where a walk has been |
 //! | [`reclaim`] | freeing what has no name, and is not open, any more |
 //!
@@ -32,6 +33,7 @@ mod link;
 pub(crate) mod path;
 pub(crate) mod reclaim;
 pub(crate) mod resolve;
+pub(crate) mod survey;
 pub(crate) mod tree;
 pub(crate) mod visited;
 pub(crate) mod walk;

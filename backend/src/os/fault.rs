@@ -101,6 +101,19 @@ pub(crate) fn is_marked(start: usize, len: usize) -> bool {
     })
 }
 
+/// Keeps signals that are meant for the program away from the calling thread, which is one of ours.
+pub(crate) fn block_signals() {
+    let mut set = empty_action().sa_mask;
+    // SAFETY: `set` is a signal set for the call to fill.
+    unsafe { libc::sigfillset(&raw mut set) };
+    for fault in [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGABRT] {
+        // SAFETY: `set` is an initialised signal set.
+        unsafe { libc::sigdelset(&raw mut set, fault) };
+    }
+    // SAFETY: as above; only this thread's mask changes.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const set, ptr::null_mut()) };
+}
+
 fn install(signal: libc::c_int, before: &OnceLock<libc::sigaction>) -> io::Result<()> {
     // Ours can run as soon as it is set, so the earlier one is noted first.
     let mut old = empty_action();

@@ -1,9 +1,9 @@
 //! What the host knows about a file, and its space.
-#![expect(unsafe_code, reason = "fstatfs and fallocate")]
+#![expect(unsafe_code, reason = "fstatfs, fallocate and memfd_create")]
 
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::fs::MetadataExt;
 
 /// Which file it is: two paths or descriptors of one file have equal identities.
@@ -51,6 +51,17 @@ fn statfs(file: &File) -> io::Result<libc::statfs> {
     }
     // SAFETY: the call succeeded, so it filled the struct.
     Ok(unsafe { answer.assume_init() })
+}
+
+/// A file in memory without a byte: what is mapped from it raises SIGBUS, as pages past the end of any file do.
+pub(crate) fn empty() -> io::Result<File> {
+    // SAFETY: the name is a C string; the call touches nothing else.
+    let descriptor = unsafe { libc::memfd_create(c"daxcow past the end".as_ptr(), libc::MFD_CLOEXEC) };
+    if descriptor < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call has just made the descriptor, and nobody else has it.
+    Ok(unsafe { File::from_raw_fd(descriptor) })
 }
 
 /// Gives `[offset, offset + len)` of a file real space, growing it if need be.

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::ptr::NonNull;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 /// Sleeps while the word is `expected`, at most `timeout`. Returns after a wake, a change, a signal or the timeout: the
@@ -44,4 +45,16 @@ pub(crate) unsafe fn wake(word: NonNull<u32>, count: u32) -> io::Result<u32> {
     // SAFETY: the kernel uses the address of `word` as a key only.
     let answer = unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, count) };
     u32::try_from(answer).map_err(|_| io::Error::last_os_error())
+}
+
+/// As [`wait`], for a word of this process that is never given back.
+pub(crate) fn wait_in_process(word: &'static AtomicU32, expected: u32, timeout: Duration) -> io::Result<()> {
+    // SAFETY: a static word is mapped, and aligned as its type says.
+    unsafe { wait(NonNull::from(word).cast(), expected, timeout) }
+}
+
+/// As [`wake`], for a word of this process that is never given back.
+pub(crate) fn wake_in_process(word: &'static AtomicU32, count: u32) -> io::Result<u32> {
+    // SAFETY: as in `wait_in_process`.
+    unsafe { wake(NonNull::from(word).cast(), count) }
 }

@@ -28,6 +28,20 @@ pub(crate) enum Mapping {
     Private,
 }
 
+impl Mapping {
+    /// Protection and flags of mmap(2).
+    fn arguments(self) -> (libc::c_int, libc::c_int) {
+        match self {
+            Mapping::SharedSync => {
+                (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED_VALIDATE | libc::MAP_SYNC)
+            }
+            Mapping::Shared => (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED),
+            Mapping::SharedReadOnly => (libc::PROT_READ, libc::MAP_SHARED),
+            Mapping::Private => (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_NORESERVE),
+        }
+    }
+}
+
 /// Address space of ours, aligned to 2 MiB, unmapped on drop.
 pub(crate) struct Reservation {
     base: NonNull<u8>,
@@ -67,24 +81,46 @@ impl Reservation {
     /// Maps `[offset, offset + len)` of `file` at `offset` of the reservation. Both are multiples of the page size.
     pub(crate) fn map(&self, file: &File, offset: usize, len: usize, how: Mapping) -> io::Result<()> {
         let place = self.place(offset, len)?;
-        let (protection, flags) = match how {
-            Mapping::SharedSync => {
-                (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED_VALIDATE | libc::MAP_SYNC)
-            }
-            Mapping::Shared => (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED),
-            Mapping::SharedReadOnly => (libc::PROT_READ, libc::MAP_SHARED),
-            Mapping::Private => (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_NORESERVE),
-        };
-        let file_offset = libc::off_t::try_from(offset).map_err(|_| invalid("file offset"))?;
-        // SAFETY: `place` checked that the range lies in this reservation, so MAP_FIXED replaces only memory of ours.
-        let mapped = unsafe {
-            libc::mmap(place, len, protection, flags | libc::MAP_FIXED, file.as_raw_fd(), file_offset)
-        };
-        if mapped == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
+        let (protection, flags) = how.arguments();
+        fix(place, len, protection, flags, Some((file, offset as u64)))?;
         // A child must not have it; its absence is made up for by the action in the child.
         self.advise(offset, len, libc::MADV_DONTFORK)
+    }
+
+    /// Maps `len` bytes of `file` from `from` on at `offset` of the reservation, in place of what was there. A forked child
+    /// inherits it for as long as it takes to get to its first action, which covers the reservation.
+    pub(crate) fn map_piece(
+        &self,
+        offset: usize,
+        len: usize,
+        (file, from): (&File, u64),
+        how: Mapping,
+        writable: bool,
+    ) -> io::Result<()> {
+        let (protection, flags) = how.arguments();
+        let protection = if writable { protection } else { libc::PROT_READ };
+        fix(self.place(offset, len)?, len, protection, flags, Some((file, from)))
+    }
+
+    /// Puts pages of zeros that cannot be stored to at `offset`.
+    pub(crate) fn map_zeros(&self, offset: usize, len: usize) -> io::Result<()> {
+        fix(self.place(offset, len)?, len, libc::PROT_READ, RESERVE, None)
+    }
+
+    /// Takes away what is mapped in a range: every access faults from then on.
+    pub(crate) fn withdraw(&self, offset: usize, len: usize) -> io::Result<()> {
+        fix(self.place(offset, len)?, len, libc::PROT_NONE, RESERVE, None)
+    }
+
+    /// Lets a range, all of it mapped from a file, be stored to or only be loaded from.
+    pub(crate) fn protect(&self, offset: usize, len: usize, writable: bool) -> io::Result<()> {
+        let place = self.place(offset, len)?;
+        let protection = if writable { libc::PROT_READ | libc::PROT_WRITE } else { libc::PROT_READ };
+        // SAFETY: the range lies in this reservation; other rights to it invalidate no memory.
+        match unsafe { libc::mprotect(place, len, protection) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
     }
 
     /// Tells the kernel how `[offset, offset + len)` will be used: one of the `MADV_` hints that keep contents.
@@ -126,6 +162,25 @@ impl Drop for Reservation {
         drop(section);
         debug_assert_eq!(answer, 0, "munmap of a reservation");
     }
+}
+
+/// Maps at a place of a reservation, where `MAP_FIXED` replaces only memory of ours.
+fn fix(
+    place: *mut libc::c_void,
+    len: usize,
+    protection: libc::c_int,
+    flags: libc::c_int,
+    file: Option<(&File, u64)>,
+) -> io::Result<()> {
+    let (descriptor, from) = match file {
+        Some((file, from)) => {
+            (file.as_raw_fd(), libc::off_t::try_from(from).map_err(|_| invalid("file offset"))?)
+        }
+        None => (-1, 0),
+    };
+    // SAFETY: only called with `len` bytes at a place that `Reservation::place` has found to lie in its reservation.
+    let mapped = unsafe { libc::mmap(place, len, protection, flags | libc::MAP_FIXED, descriptor, from) };
+    if mapped == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 fn invalid(what: &str) -> io::Error {

@@ -6,6 +6,7 @@
 //! | `fork` | noticing that this process is a forked child; actions run in the child |
 //! | `fault` | SIGSEGV and SIGBUS: recovery of the `pmem` routines, watches, chaining |
 //! | `mmap` | a reserved stretch of address space and what is mapped into it |
+//! | `pager` | faults on mappings of ours, served by threads outside the signal handler |
 //! | `lock` | byte locks on an open file description of their own |
 //! | `futex` | waiting for a word in shared memory |
 //! | `file` | statfs, fallocate, identity of a file |
@@ -19,6 +20,7 @@ pub(crate) mod fork;
 pub(crate) mod futex;
 pub(crate) mod lock;
 pub(crate) mod mmap;
+pub(crate) mod pager;
 pub(crate) mod process;
 pub(crate) mod registry;
 

@@ -55,6 +55,11 @@ pub(crate) fn is_stopped(pid: u32) -> bool {
     matches!(state, Some('T' | 't'))
 }
 
+/// How many mappings the kernel allows a process; nothing where it does not say.
+pub(crate) fn mappings_max() -> Option<usize> {
+    fs::read_to_string("/proc/sys/vm/max_map_count").ok()?.trim().parse().ok()
+}
+
 /// Nanoseconds of the monotonic clock, the same for all processes of this boot.
 pub(crate) fn monotonic_ns() -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };

@@ -15,6 +15,7 @@
 //! | `failed_sync` | a failed sync as a word that members share |
 //! | `losses` | where memory was found lost, and whether a block can be used again |
 //! | `view` | pointers that leave, and what happens to them when memory is lost |
+//! | `window` | contiguous address space for stretches of files |
 //! | `sim` | with the feature of that name, a recorder of all that happens to the medium |
 //! | `mistake` | mistakes that tests switch on |
 //! | `arch` | the routines in assembler, and a portable path |
@@ -36,6 +37,7 @@ pub mod sim;
 #[path = "unrecorded.rs"]
 mod sim;
 mod view;
+pub(crate) mod window;
 mod words;
 
 pub use failed_sync::FailedSync;
@@ -43,6 +45,7 @@ pub(crate) use mistake::{Mistake, mistake};
 pub(crate) use persist::{Durable, Flushed};
 pub(crate) use region::{Access, MapOptions, Region};
 pub(crate) use view::ViewGuard;
+pub(crate) use window::Window;
 
 #[cfg(test)]
 mod tests;

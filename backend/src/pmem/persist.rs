@@ -93,6 +93,14 @@ impl Region {
         if self.persistence == Persistence::Page { Flushed::none() } else { self.flush(stored) }
     }
 
+    /// As [`Region::flush_range`], for what was stored through a mapping of a file.
+    #[cfg_attr(feature = "sim", track_caller)]
+    pub(crate) fn flush_mapped(&self, at: PoolOffset, len: u64) -> Result<Flushed> {
+        let noted = self.noting_store(at, len, false, || Ok(()));
+        noted.map_err(|lost| self.lost(lost, at, len, Intent::Store))?;
+        Ok(self.flush_range(at, len))
+    }
+
     /// Starts making durable whatever was stored in `[at, at + len)` by ordinary stores, by anybody.
     #[cfg_attr(feature = "sim", track_caller)]
     pub(crate) fn flush_range(&self, at: PoolOffset, len: u64) -> Flushed {

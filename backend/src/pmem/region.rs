@@ -184,6 +184,11 @@ impl Region {
         &self.file
     }
 
+    /// How it is mapped.
+    pub(super) fn mapping(&self) -> Mapping {
+        self.mapping
+    }
+
     /// The path that it was mapped by, for messages.
     pub(crate) fn path(&self) -> &Path {
         &self.path

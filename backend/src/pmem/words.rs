@@ -5,7 +5,7 @@
 #![expect(unsafe_code, reason = "calls the routines of arch on checked words")]
 
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::{Ordering, compiler_fence, fence};
 use std::time::Duration;
 
 use super::arch;
@@ -156,6 +156,12 @@ impl Region {
     #[inline]
     pub(crate) fn fence_acquire(&self) {
         fence(Ordering::AcqRel);
+    }
+
+    /// Orders the read-modify-write before it before the loads after it, which x86-64 does by itself.
+    #[inline]
+    pub(crate) fn fence_after_change(&self) {
+        if cfg!(target_arch = "x86_64") { compiler_fence(Ordering::SeqCst) } else { fence(Ordering::SeqCst) }
     }
 
     /// Sleeps while the word at `at` is `expected`, at most `timeout`; also returns early without reason.

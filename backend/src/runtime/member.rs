@@ -6,6 +6,7 @@
 //!   16  since        monotonic nanoseconds
 //!   24  name         16 bytes
 //!   40  ledger       first block of the references that die with the member
+//!  512  mappings     see `mappings`
 //! 1024  marks        16 words in cache lines of their own: operations in flight, for the cut gate
 //! ```
 //!
@@ -13,6 +14,7 @@
 //! another namespace. The generation is raised when the slot is left or recovered, so that a lock word that still names
 //! it is recognised as free.
 
+use super::mappings::reset_mappings;
 use super::memory::{ByteLocks, Memory};
 use super::{Runtime, at};
 use crate::error::{Error, ErrorKind, Result};
@@ -131,6 +133,7 @@ pub(crate) fn occupy(region: &impl Memory, member: Member) -> Result<()> {
         region.store_u64(field(slot, NAME + 8 * index as u64), word)?;
     }
     region.store_u64(field(slot, LEDGER), 0)?;
+    reset_mappings(region, slot)?;
     for stripe in 0..MARK_STRIPES {
         region.store_u64(mark(slot, stripe), 0)?;
     }
@@ -239,11 +242,14 @@ impl<M: Memory, L: ByteLocks> Runtime<M, L> {
         Ok(self.is_current(member)? && self.lock_file.is_locked(slot_byte(member.slot))?)
     }
 
-    /// A description of a member for messages: `pid 12 (name)`.
+    /// A description of a member for messages: `pid 12 (name)`, and whether it is stopped.
     pub(crate) fn describe(&self, member: Member) -> String {
         let record =
             self.members().ok().and_then(|all| all.into_iter().find(|record| record.member == member));
         match record {
+            Some(record) if process::is_stopped(record.pid) => {
+                format!("pid {} ({}), which is stopped,", record.pid, record.name)
+            }
             Some(record) => format!("pid {} ({})", record.pid, record.name),
             None => format!("the former member of slot {}", member.slot),
         }

@@ -5,6 +5,7 @@
 //! | [`member`] | taking, leaving and testing a member slot |
 //! | [`robust`] | locks that survive the death of who holds them |
 //! | [`gate`] | the cut gate: marks of operations in flight, and closing it for a snapshot |
+//! | [`mappings`] | live mappings of files, and taking rights back from the members that have some |
 //! | [`memory`] | the words, byte locks and clock that all of these stand on |
 //! | [`sequence`] | an inode's sequence counter, by which readers know that nothing moved |
 //!
@@ -12,6 +13,7 @@
 //! epoch. Nothing here is ever flushed: it describes living processes.
 
 pub(crate) mod gate;
+pub(crate) mod mappings;
 pub(crate) mod member;
 pub(crate) mod memory;
 #[cfg(test)]
@@ -95,6 +97,7 @@ pub(crate) struct Runtime<M = Region, L = LockFile> {
     pub(crate) member: Member,
     /// The epoch of all volatile state.
     pub(crate) epoch: u64,
+    pub(crate) mappings: mappings::Mappings,
     recoverer: OnceLock<Recoverer>,
     recovering: Mutex<()>,
     /// A transaction failed between its validity word and its end, and why.
@@ -124,6 +127,7 @@ impl<M: Memory, L: ByteLocks> Runtime<M, L> {
             lock_file,
             member,
             epoch,
+            mappings: mappings::Mappings::default(),
             recoverer: OnceLock::new(),
             recovering: Mutex::new(()),
             lost: AtomicBool::new(false),

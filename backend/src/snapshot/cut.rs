@@ -227,6 +227,9 @@ impl Finder<'_> {
     }
 
     fn file(&mut self, inode: Inode, attribute: u64) -> Result<Source> {
+        // Who stores to it next waits until the gate opens, and so does whatever follows from that store: the cut is one
+        // instant for what is mapped too.
+        inode.protect_mapped(self.store, 0..u64::MAX)?;
         let place = inode.field(at::ROOT);
         let word = self.store.runtime.region.load(place)?;
         let size = inode.size(self.store)?;

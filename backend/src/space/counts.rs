@@ -2,7 +2,7 @@
 
 use super::Space;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::entry::{Entry, NODE_ENTRIES, Root};
+use crate::format::entry::{Entry, NODE_ENTRIES, Root, lost};
 use crate::format::layout::{self, FIRST_GROUP_BLOCK, GROUP_BLOCKS};
 use crate::pmem::{Mistake, Region, mistake};
 use crate::runtime::at;
@@ -166,6 +166,7 @@ fn push_children(node: &[u64; 512], level: u8, stack: &mut Vec<Reference>) {
         match Entry::decode(word, level - 1, slot) {
             Ok(Some(entry)) => stack.push(Reference::deep(entry.block, level - 1)),
             Ok(None) => {}
+            Err(_) if word == lost(level - 1, slot) => {}
             Err(_) => tracing::error!(level, slot, word, "a damaged entry keeps its block"),
         }
     }

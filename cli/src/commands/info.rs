@@ -64,6 +64,7 @@ pub(crate) fn json(info: &PoolInfo) -> Value {
             "orphans_removed": recovered.orphans_removed,
             "blocks_counted": recovered.blocks_counted,
             "failed_sync": recovered.failed_sync.map(|failed| failed.to_string()),
+            "problems": recovered.problems,
             "microseconds": recovered.microseconds,
         })),
         "read_only_since": info.read_only_since,
@@ -177,11 +178,12 @@ const fn yes_or_no(yes: bool) -> &'static str {
 fn opened_line(info: &PoolInfo) -> String {
     match &info.recovered {
         Some(recovered) => format!(
-            "after a crash: replayed {} transactions, removed {} orphans, counted {} blocks, in {} ms",
+            "after a crash: replayed {} transactions, removed {} orphans, counted {} blocks, in {} ms{}",
             recovered.transactions_replayed,
             recovered.orphans_removed,
             recovered.blocks_counted,
             recovered.microseconds.div_ceil(1000),
+            if recovered.problems > 0 { "; there is damage: see `daxcow check`" } else { "" },
         ),
         None if info.clean_at_open => "clean".to_owned(),
         None => "joined other processes".to_owned(),

@@ -5,39 +5,78 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use daxcow::CheckReport;
+use daxcow::{CheckReport, ErrorKind, OpenOptions, Pool, Problem, RepairReport, Repaired};
 use serde_json::{Value, json};
 
-use crate::output::{Format, Status, shown};
+use crate::output::{Format, Status, is_broken_pipe, report, shown};
 use crate::place::Pools;
 use crate::size;
 
-/// Look for damage; exit status 3 if there is any
+/// Look for damage, and repair it when asked; exit status as fsck
+///
+/// Without --repair other processes may use the pool meanwhile, and nothing is changed. With it nobody may have the pool open;
+/// what needs no guessing is put right: counts, names that lead nowhere, what has no name (it gets one in /lost+found), blocks
+/// that a file shares with a directory. A range of a file behind a damaged word is given up: the file stays, and reading
+/// that range fails. A repair that was interrupted can be run again.
+///
+/// The exit status is 0 for a clean pool, 1 if all damage was repaired, 4 if some is left, and 8 if the pool could not be
+/// checked.
 #[derive(Args, Debug)]
 pub(crate) struct Check {
-    /// The pool; other processes may use it meanwhile
+    /// The pool
     pool: PathBuf,
     /// Do not read the contents of files: lost memory under them stays unnoticed
     #[arg(long)]
     no_data: bool,
+    /// Put right what needs no guessing
+    #[arg(long)]
+    repair: bool,
     #[command(flatten)]
     format: Format,
 }
 
 impl Check {
     pub(crate) fn run(self, pools: &Pools) -> Result<Status> {
-        let named = || self.pool.display().to_string();
-        let pool = pools.pool(&self.pool)?;
-        let mut report = pool.check().with_context(named)?;
-        if !self.no_data {
-            report.problems.extend(pool.scrub().with_context(named)?);
+        match self.check(pools) {
+            Err(error) if !is_broken_pipe(&error) => {
+                report(&error);
+                let damaged = error.downcast_ref::<daxcow::Error>().map(daxcow::Error::kind);
+                let is_damage = damaged == Some(ErrorKind::Corrupt);
+                Ok(if is_damage { Status::DamageLeft } else { Status::NotChecked })
+            }
+            done => done,
         }
-        self.format.print(&report_json(&report), || Ok(self.text(&report)?))?;
-        Ok(if report.is_clean() { Status::Success } else { Status::Findings })
     }
 
-    fn text(&self, report: &CheckReport) -> Result<String, std::fmt::Error> {
+    fn check(&self, pools: &Pools) -> Result<Status> {
+        let named = || self.pool.display().to_string();
+        let RepairReport { repaired, mut left } = if self.repair {
+            let split = daxcow::split_pool_path(&self.pool).with_context(named)?;
+            let path = split.map_or_else(|| self.pool.clone(), |split| split.pool);
+            Pool::repair(path, &OpenOptions::new()).with_context(named)?
+        } else {
+            let left = pools.pool(&self.pool)?.check().with_context(named)?;
+            RepairReport { left, ..RepairReport::default() }
+        };
+        if !self.no_data {
+            left.problems.extend(pools.pool(&self.pool)?.scrub().with_context(named)?);
+        }
+        self.format.print(&report_json(&repaired, &left), || Ok(self.text(&repaired, &left)?))?;
+        Ok(match (left.is_clean(), repaired.is_empty()) {
+            (true, true) => Status::Success,
+            (true, false) => Status::Repaired,
+            (false, _) => Status::DamageLeft,
+        })
+    }
+
+    fn text(&self, repaired: &[Repaired], report: &CheckReport) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
+        for Repaired { problem: Problem { structure, place, message }, action } in repaired {
+            writeln!(text, "{structure} at {place}: {message}: {action}")?;
+        }
+        for leak in &report.leaks {
+            writeln!(text, "leaked: {} at {}: {}", leak.structure, leak.place, leak.message)?;
+        }
         for problem in &report.problems {
             writeln!(text, "{} at {}: {}", problem.structure, problem.place, problem.message)?;
         }
@@ -46,9 +85,17 @@ impl Check {
             1 => "1 problem found".to_owned(),
             many => format!("{many} problems found"),
         };
+        let verdict = match repaired.len() {
+            0 => verdict,
+            mended => format!("{mended} problems repaired, {verdict}"),
+        };
+        let lost = match report.lost_ranges {
+            0 => String::new(),
+            lost => format!(", {lost} ranges lost"),
+        };
         writeln!(
             text,
-            "{}: {verdict}; {} files, {} directories, {} blocks used, {} of them shared, {} leaked",
+            "{}: {verdict}; {} files, {} directories, {} blocks used, {} of them shared, {} leaked{lost}",
             shown(&self.pool),
             report.files,
             report.directories,
@@ -60,13 +107,22 @@ impl Check {
     }
 }
 
-fn report_json(report: &CheckReport) -> Value {
-    let problems = report.problems.iter().map(|problem| {
-        json!({ "structure": problem.structure, "place": problem.place, "message": problem.message })
+fn problem_json(problem: &Problem) -> Value {
+    json!({ "structure": problem.structure, "place": problem.place, "message": problem.message })
+}
+
+fn report_json(repaired: &[Repaired], report: &CheckReport) -> Value {
+    let repaired = repaired.iter().map(|repaired| {
+        let mut repair = problem_json(&repaired.problem);
+        repair["action"] = json!(repaired.action);
+        repair
     });
     json!({
         "clean": report.is_clean(),
-        "problems": problems.collect::<Value>(),
+        "repaired": repaired.collect::<Value>(),
+        "problems": report.problems.iter().map(problem_json).collect::<Value>(),
+        "leaks": report.leaks.iter().map(problem_json).collect::<Value>(),
+        "lost_ranges": report.lost_ranges,
         "inodes": report.inodes,
         "files": report.files,
         "directories": report.directories,

@@ -20,7 +20,7 @@ fn check_counts_and_finds_nothing_in_a_sound_pool() {
 }
 
 #[test]
-fn check_finds_a_damaged_directory_and_ends_with_3() {
+fn check_finds_a_damaged_directory_and_repairs_it_when_asked() {
     let sandbox = Sandbox::with_pool();
     let name = "a-name-that-is-found-nowhere-else";
     sandbox.put(&format!("app.pool/{name}"), "contents");
@@ -33,12 +33,22 @@ fn check_finds_a_damaged_directory_and_ends_with_3() {
     for place in places {
         pool.write_all_at(b"A", place as u64).unwrap();
     }
-    let run = sandbox.run(["check", "app.pool"]).expect(3);
+    let run = sandbox.run(["check", "app.pool"]).expect(4);
     assert!(run.text().contains("found"), "{}", run.text());
-    let json = sandbox.run(["check", "app.pool", "--json"]).expect(3).text();
+    let json = sandbox.run(["check", "app.pool", "--json"]).expect(4).text();
     let report: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(report["clean"], false);
     assert!(!report["problems"][0]["structure"].as_str().unwrap().is_empty());
+    // The name is beyond repair; the file is not.
+    let repair = sandbox.run(["check", "--repair", "app.pool"]).expect(1).text();
+    assert!(repair.contains("the name was taken away") && repair.contains("/lost+found/"), "{repair}");
+    sandbox.run(["check", "--repair", "app.pool"]).expect(0);
+    sandbox.check();
+    let found = sandbox.ok(["ls", "app.pool/lost+found"]);
+    let found = found.lines().find(|line| line.contains("inode-")).unwrap();
+    let name = found.split_whitespace().find(|word| word.starts_with("inode-")).unwrap();
+    assert_eq!(sandbox.cat(&format!("app.pool/lost+found/{name}")), b"contents");
+    sandbox.run(["check", "no.pool"]).expect(8);
 }
 
 #[test]

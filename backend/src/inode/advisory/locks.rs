@@ -15,7 +15,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{Extension, OWNER, SHARERS, bit_of, living_other_in, other_in};
@@ -311,7 +311,7 @@ impl Lock<'_> {
                 return Ok(false);
             }
             region.or_u64(word, bit)?;
-            fence(Ordering::SeqCst);
+            region.fence_after_change();
             match self.owner() {
                 Ok(Owner::Free(_)) => return Ok(true),
                 Ok(Owner::Other(member)) => {
@@ -350,7 +350,7 @@ impl Lock<'_> {
             if region.cas_u32(self.place.add(OWNER), word, name | PROBING)?.is_err() {
                 continue;
             }
-            fence(Ordering::SeqCst);
+            region.fence_after_change();
             let sharer = other_in(self.runtime, self.sharers(), None);
             if matches!(sharer, Ok(None)) {
                 region.store_u32(self.place.add(OWNER), name)?;

@@ -141,8 +141,11 @@ fn other_in(runtime: &Runtime, mask: PoolOffset, after: Option<u32>) -> Result<O
         while bits != 0 {
             let slot = word * 64 + bits.trailing_zeros();
             bits &= bits - 1;
+            if slot == own {
+                continue;
+            }
             let generation = runtime.slot_generation(slot)?;
-            if slot != own && runtime.slot_in_use(slot)? {
+            if runtime.slot_in_use(slot)? {
                 return Ok(Some(Member { slot, generation }));
             }
         }

@@ -1,0 +1,96 @@
+//! Mappings of files: loads and stores through their pointers.
+#![expect(unsafe_code, reason = "a mapping hands out a pointer, and what is found there is what is tested")]
+
+use std::sync::atomic::AtomicU64;
+
+use daxcow::{Mapping, MappingMut};
+
+/// A mapping of a file.
+pub trait Mapped {
+    /// Its first byte.
+    fn start(&self) -> *const u8;
+    /// Its bytes.
+    fn bytes(&self) -> usize;
+}
+
+impl Mapped for Mapping {
+    fn start(&self) -> *const u8 {
+        self.as_ptr()
+    }
+
+    fn bytes(&self) -> usize {
+        self.len()
+    }
+}
+
+impl Mapped for MappingMut {
+    fn start(&self) -> *const u8 {
+        self.as_ptr()
+    }
+
+    fn bytes(&self) -> usize {
+        self.len()
+    }
+}
+
+/// Stores `bytes` at `offset`.
+///
+/// # Panics
+/// If they pass the end.
+pub fn store(mapping: &MappingMut, offset: usize, bytes: &[u8]) {
+    assert!(offset + bytes.len() <= mapping.len(), "{offset}+{} is beyond {}", bytes.len(), mapping.len());
+    // SAFETY: within the mapping, as was just checked.
+    let to = unsafe { mapping.as_mut_ptr().add(offset) };
+    // SAFETY: the mapping promises that its bytes can be stored to; `bytes` is borrowed, and lies elsewhere.
+    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
+}
+
+/// The word at `offset`, a multiple of 8, to be loaded and stored as a whole.
+///
+/// # Panics
+/// If it passes the end.
+#[must_use]
+pub fn word(mapping: &impl Mapped, offset: usize) -> &AtomicU64 {
+    assert!(offset.is_multiple_of(8) && offset + 8 <= mapping.bytes(), "{offset} is no word of the mapping");
+    // SAFETY: within the mapping, as was just checked.
+    let place = unsafe { mapping.start().add(offset) };
+    // SAFETY: aligned to 8, mapped while `mapping` lives, and all who touch it as a word do so through atomics.
+    unsafe { &*place.cast::<AtomicU64>() }
+}
+
+/// Loads `len` bytes at `offset`.
+///
+/// # Panics
+/// If they pass the end.
+#[must_use]
+pub fn load(mapping: &impl Mapped, offset: usize, len: usize) -> Vec<u8> {
+    assert!(offset + len <= mapping.bytes(), "{offset}+{len} is beyond {}", mapping.bytes());
+    let mut into = vec![0; len];
+    // SAFETY: within the mapping, as was just checked.
+    let from = unsafe { mapping.start().add(offset) };
+    // SAFETY: a mapping promises that its bytes can be loaded; `into` has room for them.
+    unsafe { std::ptr::copy_nonoverlapping(from, into.as_mut_ptr(), len) };
+    into
+}
+
+/// Loads all of it.
+#[must_use]
+pub fn load_all(mapping: &impl Mapped) -> Vec<u8> {
+    load(mapping, 0, mapping.bytes())
+}
+
+/// The same memory as a buffer for calls of the file layer.
+#[must_use]
+pub fn buffer(mapping: &impl Mapped) -> &[u8] {
+    // SAFETY: as in `load`; the test lets nobody change the bytes while the buffer is in use, or that is what it tests.
+    unsafe { std::slice::from_raw_parts(mapping.start(), mapping.bytes()) }
+}
+
+/// How many mappings the kernel keeps for this process.
+///
+/// # Panics
+/// If it does not say.
+#[must_use]
+pub fn mappings_of_this_process() -> usize {
+    std::fs::read_to_string("/proc/self/maps").expect("/proc/self/maps").lines().count()
+}
