@@ -25,7 +25,7 @@ use crate::pmem::{Flushed, Mistake, mistake};
 use crate::runtime::member::Member;
 use crate::space::ledger::Ledger;
 use crate::space::{Purpose, Reference};
-use crate::units::{BLOCK_BYTES, BLOCK_SIZE, BlockNumber, FileBlock, blocks_for};
+use crate::units::{BLOCK_SIZE, BlockNumber, FileBlock, blocks_for};
 
 /// Records that a commit adds to those of the map: the size and the end of the ledger.
 const OTHER_RECORDS: usize = 2;
@@ -242,14 +242,6 @@ impl Side {
             return Err(error);
         }
         Ok(block)
-    }
-
-    /// Fills a new block with what the file holds; apart, as its buffer would be cleared for overwritten blocks too.
-    #[inline(never)]
-    fn copy_below(&self, store: &Store, index: u64, block: BlockNumber) -> Result<()> {
-        let mut old = [0; BLOCK_BYTES];
-        self.read_below(store, index * BLOCK_SIZE, &mut old)?;
-        self.store(store, block, 0, &old)
     }
 
     /// Sets the size the file will have.
