@@ -129,7 +129,7 @@ pub fn check(pool: &Pool, leaks: bool) -> Result<(), Wrong> {
 /// What a file held at one time.
 struct Version<'a> {
     content: &'a Content,
-    /// It came about by a change of the length, which stores no bytes of whole blocks.
+    /// It came about by cutting the end off, which stores no bytes.
     cut: bool,
 }
 
@@ -200,8 +200,12 @@ impl History<'_> {
             let versions: Vec<Version<'_>> = versions
                 .filter_map(|at| {
                     let content = &self.states[at].file(node)?.content;
-                    let op = at.checked_sub(1).and_then(|index| self.ops.get(index));
-                    Some(Version { content, cut: matches!(op, Some(Op::SetLen { .. })) })
+                    let before = at.checked_sub(1).and_then(|index| {
+                        matches!(self.ops.get(index)?, Op::SetLen { .. }).then_some(&self.states[index])
+                    });
+                    let longer =
+                        before.and_then(|state| state.file(node)).map_or(0, |file| file.content.len());
+                    Some(Version { content, cut: longer > content.len() })
                 })
                 .collect();
             // Where it is missing the comparison of the whole says so.

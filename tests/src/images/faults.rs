@@ -109,15 +109,18 @@ fn sequences() -> Vec<Sequence> {
     all
 }
 
-/// The node of a file's map goes, and other data may take its block, before anything is synced.
+/// The blocks of a file go, its node among them, and single blocks of others, which come from what was freed last, take their
+/// places before anything is synced.
 fn reused_node() -> Vec<Op> {
     let write = |slot, offset, len| Op::Write { slot, span: Span { offset, len }, seed: 51 };
     vec![
         write(3, 0, 20_000),
         Op::PoolSync { member: 0 },
         Op::SetLen { slot: 3, len: 0 },
-        write(0, 40_000, 30_000),
-        write(1, 80_000, 30_000),
+        write(0, 40_960, 4096),
+        write(0, 81_920, 4096),
+        write(1, 122_880, 4096),
+        write(1, 204_800, 4096),
     ]
 }
 
@@ -128,8 +131,10 @@ fn freed_node() -> Vec<Op> {
         write(3, 0, 20_000),
         Op::Close { slot: 3 },
         Op::RemoveFile { member: 0, path: "/new".into() },
-        write(0, 40_000, 30_000),
-        write(1, 80_000, 30_000),
+        write(0, 40_960, 4096),
+        write(0, 81_920, 4096),
+        write(1, 122_880, 4096),
+        write(1, 204_800, 4096),
     ]
 }
 
