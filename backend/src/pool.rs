@@ -1,6 +1,7 @@
 //! The public pool handle: a tree of files, and what can be done to all of it.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
@@ -568,6 +569,12 @@ impl Pool {
                 })
             }),
         }
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("path", &self.inner.path).finish_non_exhaustive()
     }
 }
 
