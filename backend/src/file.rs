@@ -165,6 +165,9 @@ impl File {
     /// Reads up to `into.len()` bytes at byte `offset`; fewer, or none, only at the end of the file. Holes and blocks that
     /// were only reserved read as zeros.
     ///
+    /// Never waits for writers. Up to 1 MiB are read as one state of the file where writers pause for a moment; otherwise each
+    /// block of 4096 bytes is, and of a block that is overwritten meanwhile some bytes may be the old and some the new ones.
+    ///
     /// # Errors
     /// `PermissionDenied` if not opened for reading, `MediaError` where the medium lost the bytes, `Corrupt` where the
     /// file's map is damaged.

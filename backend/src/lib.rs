@@ -26,6 +26,8 @@
 
 mod dax;
 pub mod error;
+#[cfg(feature = "events")]
+pub mod events;
 mod extent_map;
 mod file;
 mod format;

@@ -46,6 +46,8 @@ impl Place {
         }
         let path = std::path::absolute(path)
             .map_err(|error| Error::os("finding the working directory", error).at(path))?;
+        // Without the slash that asks for a directory at the end: it may be the pool's.
+        let path: PathBuf = path.components().collect();
         // Below a directory there is no pool: pools are files, and all ancestors of a directory are directories.
         if path.parent().is_none_or(Path::is_dir) && !path.is_file() {
             return Ok(None);
@@ -63,7 +65,13 @@ impl Place {
     /// The host path that leads here.
     #[must_use]
     pub fn host_path(&self) -> PathBuf {
-        self.host.join(self.path.strip_prefix("/").unwrap_or(&self.path))
+        self.host.components().chain(self.path.components().skip(1)).collect()
+    }
+
+    /// Another path in the same pool.
+    #[must_use]
+    pub fn beside(&self, path: impl AsRef<Path>) -> Place {
+        Place { path: normal(path.as_ref()), ..self.clone() }
     }
 
     /// Whether both lead into the same pool.
@@ -130,6 +138,7 @@ mod tests {
         }
         let cases = [
             ("app.pool", "/"),
+            ("app.pool/", "/"),
             ("app.pool/db/x", "/db/x"),
             ("app.pool/db/./../x/", "/x"),
             ("app.pool/../../x", "/x"),

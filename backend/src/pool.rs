@@ -594,6 +594,15 @@ impl Pool {
         self.core().store.runtime.region.recorded_events()
     }
 
+    /// Ends the membership as a crash does: nothing is given back, nothing is marked clean.
+    pub fn abandon(self) {
+        if let Ok(inner) = Arc::try_unwrap(self.inner)
+            && let Some(core) = Arc::into_inner(inner.core)
+        {
+            core.abandon();
+        }
+    }
+
     /// Ends the recording and hands it out; nothing if there is none.
     #[must_use]
     pub fn stop_recording(&self) -> Option<crate::pmem::sim::Recording> {

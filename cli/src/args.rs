@@ -3,9 +3,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    completions, create, dedupe, defrag, entries, info, list, maintenance, print, snapshot,
+    completions, create, dedupe, defrag, entries, info, list, maintenance, print, snapshot, stream,
 };
-use crate::copy;
+use crate::{copy, trace};
 
 const AFTER_HELP: &str = "\
 Paths go through the pool, which is one file on the host: app.pool/db/main.db is the file db/main.db in app.pool, and
@@ -43,10 +43,13 @@ pub(crate) enum Command {
     Mkdir(entries::Mkdir),
     Clone(entries::Clone),
     Snapshot(snapshot::Snapshot),
+    Send(stream::Send),
+    Receive(stream::Receive),
     Dedupe(dedupe::Dedupe),
     Defrag(defrag::Defrag),
     Check(maintenance::Check),
     Grow(maintenance::Grow),
     Trim(maintenance::Trim),
+    Trace(trace::Trace),
     Completions(completions::Completions),
 }

@@ -20,7 +20,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 const WORKERS: usize = 3;
-const DURATION: Duration = Duration::from_secs(20);
+/// How long the test goes on; `DAXCOW_SECONDS` says otherwise.
+const DURATION: Duration = Duration::from_secs(12);
 /// Tells a process of this test that it is a worker: its seed, the main database, the attached one or nothing.
 const WORKER: &str = "DAXCOW_TEST_WORKER";
 const TABLES: [&str; 3] = ["a", "b", "two.c"];
@@ -126,6 +127,7 @@ fn worker() {
 struct Workers {
     running: Vec<Child>,
     committed: Arc<AtomicI64>,
+    killed: u64,
 }
 
 impl Workers {
@@ -153,6 +155,7 @@ impl Workers {
     fn kill(&mut self, index: usize, place: &str) {
         let mut child = self.running.swap_remove(index);
         child.kill().expect("it is killed");
+        self.killed += 1;
         let status = child.wait().expect("it has ended");
         assert_eq!(status.signal(), Some(libc::SIGKILL), "{place}: the worker ended by itself: {status}");
     }
@@ -227,6 +230,19 @@ fn create(connection: &Connection) {
     );
 }
 
+/// Clones the databases of a snapshot, looks at them and writes to them, while the processes write to theirs.
+fn write_to_a_clone(fixture: &Fixture, snapshot: &str, replay: &mut Replay, place: &str) {
+    let top = format!("of-{snapshot}");
+    fixture.pool.clone_tree(format!("/.snapshots/{snapshot}"), format!("/{top}")).expect("the clone is made");
+    let [main, two] = ["main.db", "two.db"].map(|file| fixture.path(&format!("{top}/{file}")));
+    let clone = open_two(&main, &two, OpenFlags::default());
+    replay.compare(&clone, place);
+    run(&clone, "BEGIN; DELETE FROM a WHERE id % 2; INSERT INTO two.c(v) SELECT v FROM b; COMMIT; VACUUM;");
+    check(&clone);
+    drop(clone);
+    fixture.pool.remove_dir_all(format!("/{top}")).expect("the clone goes");
+}
+
 #[test]
 fn what_killed_processes_have_committed_is_what_their_log_says() {
     let seed = common::seed("kills");
@@ -242,8 +258,10 @@ fn what_killed_processes_have_committed_is_what_their_log_says() {
     create(&ours);
     drop(ours);
     let mut replay = Replay { host, done: 0 };
-    let mut workers = Workers { running: Vec::new(), committed: Arc::default() };
-    let end = Instant::now() + DURATION;
+    let mut workers = Workers { running: Vec::new(), committed: Arc::default(), killed: 0 };
+    let seconds = std::env::var("DAXCOW_SECONDS").ok().and_then(|text| text.parse().ok());
+    let end = Instant::now() + seconds.map_or(DURATION, Duration::from_secs);
+    let mut clones = 0;
     for round in 0.. {
         let attached = random.random_bool(0.5).then_some(two.as_path());
         let place = format!("seed {seed} round {round}, {page_bytes} bytes, attached {}", attached.is_some());
@@ -264,6 +282,10 @@ fn what_killed_processes_have_committed_is_what_their_log_says() {
                     &open_two(&main, &two, OpenFlags::SQLITE_OPEN_READ_ONLY),
                     &format!("{place}, snapshot {step}"),
                 );
+                if random.random_bool(0.5) {
+                    clones += 1;
+                    write_to_a_clone(&fixture, &name, &mut replay, &format!("{place}, clone {step}"));
+                }
                 fixture.pool.delete_snapshot(&name).expect("the snapshot goes");
             }
         }
@@ -276,7 +298,12 @@ fn what_killed_processes_have_committed_is_what_their_log_says() {
         // Several databases are one transaction in rollback modes only.
         run(&ours, "PRAGMA journal_mode=DELETE;");
         if Instant::now() > end {
-            println!("{} transactions, {} rounds", replay.done, round + 1);
+            println!(
+                "\nsqlite: {} transactions, {} rounds, {} kills, {clones} clones",
+                replay.done,
+                round + 1,
+                workers.killed
+            );
             assert!(replay.done > 0, "the workers committed");
             return;
         }

@@ -151,8 +151,8 @@ fn a_full_pool_is_a_full_database_and_works_again() {
 fn a_full_host_is_a_full_database_and_works_again() {
     daxcow_sqlite::register(true).expect("the VFS registers");
     for journal in ["delete", "wal"] {
-        let Some(small) = SmallTmpfs::mount(32 << 20) else { return };
-        std::fs::write(small.path().join("filler"), vec![1; 10 << 20]).expect("something to remove");
+        let Some(small) = SmallTmpfs::mount(72 << 20) else { return };
+        std::fs::write(small.path().join("filler"), vec![1; 50 << 20]).expect("something to remove");
         let path = small.path().join("test.pool");
         let options = CreateOptions::new().size(256 << 20).sparse(true);
         let pool = Pool::create(&path, &options).expect("a pool");

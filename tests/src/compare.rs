@@ -169,7 +169,10 @@ fn children(
 }
 
 /// Compares the trees of all snapshots.
-fn snapshots(model: &Model, pool: &Pool, real: impl Fn(&str) -> String) -> Result<(), String> {
+///
+/// # Errors
+/// The first difference, as a sentence naming the path.
+pub fn snapshots(model: &Model, pool: &Pool, real: impl Fn(&str) -> String) -> Result<(), String> {
     for name in model.snapshots().keys() {
         let top = format!("{SNAPSHOTS}/{name}");
         let id = model.lookup(&top).map_err(|_| format!("the model has lost {top}"))?;

@@ -19,6 +19,7 @@
 //! | [`fuzz`] | inputs made of bytes, and what a pool does with them |
 //! | [`planted`] | inconsistencies that a check must find, and what a repair makes of them |
 //! | `images` | crash images (feature `sim`) |
+//! | [`tree`] | all that is known of a directory, for comparing it with another |
 //! | [`source`] | the text of the project itself |
 //!
 //! The tests themselves are in `tests/tests/`. Each random test prints its seed and the command that replays it.
@@ -50,5 +51,6 @@ pub mod session;
 pub mod source;
 pub mod storm;
 pub mod system;
+pub mod tree;
 pub mod views;
 pub mod worker;

@@ -191,9 +191,9 @@ impl Model {
     /// The file of that number, if it is one.
     #[must_use]
     pub fn file(&self, id: NodeId) -> Option<&FileNode> {
-        match self.node(id) {
-            Node::File(file) => Some(file),
-            Node::Directory(_) => None,
+        match self.nodes.get(&id) {
+            Some(Node::File(file)) => Some(file),
+            _ => None,
         }
     }
 
@@ -238,6 +238,19 @@ impl Model {
     #[must_use]
     pub fn content(&self, slot: Slot) -> Option<&Content> {
         self.file(self.handles.get(&slot)?.node).map(|file| &file.content)
+    }
+
+    /// Whether both have the same files, with the same contents, under the same names, open or not.
+    #[must_use]
+    pub fn same_files(&self, other: &Model) -> bool {
+        let same_node = |(id, node): (&NodeId, &Node)| match (node, other.nodes.get(id)) {
+            (Node::File(one), Some(Node::File(two))) => {
+                one.links == two.links && one.content.difference(&two.content).is_none()
+            }
+            (Node::Directory(one), Some(Node::Directory(two))) => one == two,
+            _ => false,
+        };
+        self.nodes.len() == other.nodes.len() && self.nodes.iter().all(same_node)
     }
 
     /// The snapshots by name.

@@ -44,6 +44,10 @@ pub enum Op {
         member: Member,
         path: String,
     },
+    CreateDirAll {
+        member: Member,
+        path: String,
+    },
     RemoveDir {
         member: Member,
         path: String,
@@ -85,6 +89,16 @@ pub enum Op {
         member: Member,
         path: String,
         how: OpenHow,
+    },
+    /// A file without a name.
+    OpenUnnamed {
+        slot: Slot,
+        member: Member,
+    },
+    /// One more handle of the file in slot `of`.
+    AnotherHandle {
+        slot: Slot,
+        of: Slot,
     },
     Close {
         slot: Slot,
@@ -171,11 +185,21 @@ pub enum Op {
         slot: Slot,
         index: u8,
     },
+    /// Attaches to the file's shared memory, stores to it and detaches.
+    SharedMemory {
+        slot: Slot,
+    },
     // Batches; at most one a slot.
     BatchOpen {
         slot: Slot,
     },
     BatchWrite {
+        slot: Slot,
+        span: Span,
+        seed: u64,
+    },
+    /// As `BatchWrite`, by another thread than the one that commits.
+    BatchWriteElsewhere {
         slot: Slot,
         span: Span,
         seed: u64,

@@ -5,14 +5,19 @@
 //! | `open POOL` | opens the pool, says `opened` or the kind of the error |
 //! | `fork POOL` | opens the pool, forks, and says what the child got from it and that the parent still works |
 //! | `join POOL` | writes a file of its own, says `ready` and waits to be killed |
+//! | `member POOL` | does what it is told, see [`member`] |
+//! | `twice POOL` | opens the pool twice, has threads write through both, says `ready` and waits to be killed |
+//! | `passed SOCKET` | takes a descriptor of a pool from a socket and is a member through it, see [`member`] |
 //! | `hold POOL` | takes a lock, a batch, a view and an unlinked open file, says `ready` and waits to be killed |
 //! | `truncated POOL` | makes and opens a pool, cuts its file short on the host, uses what is left, says `survived` |
 //! | `lost POOL FIRST STEP` | loses each block of a pool in turn and uses what is left; see `lost` |
 //! | `steps POOL SEQUENCE STEP` | performs a sequence and dies at one of its steps; see `steps` (feature `sim`) |
+//! | `repair POOL STEP` | repairs the pool and dies at one of the steps of that (feature `sim`) |
 //! | `damaged POOL IMAGE SEED FROM TO` | opens copies of an image with flipped bits; see [`damage`] |
 
 pub mod damage;
 mod lost;
+pub mod member;
 #[cfg(feature = "sim")]
 mod steps;
 
@@ -33,6 +38,12 @@ pub fn main(arguments: &[String]) -> u8 {
         ["open", pool] => open(pool),
         ["fork", pool] => fork(pool),
         ["join", pool] => join(pool),
+        ["member", pool] => return member::main(pool.as_ref()),
+        ["twice", pool] => twice(pool),
+        ["passed", socket] => {
+            let passed = system::receive_descriptor(socket.as_ref());
+            return member::main(format!("/proc/self/fd/{passed}").as_ref());
+        }
         ["hold", pool] => hold(pool),
         ["truncated", pool] => truncated(pool),
         ["lost", pool, first, step] => match (parse_number(first), parse_number(step)) {
@@ -42,6 +53,11 @@ pub fn main(arguments: &[String]) -> u8 {
         #[cfg(feature = "sim")]
         ["steps", pool, sequence, step] => match parse_number(step) {
             Some(step) => return steps::main(pool, sequence, step),
+            None => return 2,
+        },
+        #[cfg(feature = "sim")]
+        ["repair", pool, step] => match parse_number(step) {
+            Some(step) => return steps::repair(pool, step),
             None => return 2,
         },
         ["damaged", pool, image, numbers @ ..] => {
@@ -97,6 +113,21 @@ fn fork(path: &str) {
 fn join(path: &str) {
     let pool = open_pool(path);
     put(&pool, &format!("/{}", std::process::id()), &bytes(1, 100));
+    say("ready");
+    wait_to_be_killed();
+}
+
+fn twice(path: &str) {
+    for name in ["/one", "/two"] {
+        let pool = open_pool(path);
+        put(&pool, name, &bytes(1, 100_000));
+        std::thread::spawn(move || {
+            let written = file(&pool, name);
+            loop {
+                written.write_at(&bytes(2, 50_000), 1000).expect("write");
+            }
+        });
+    }
     say("ready");
     wait_to_be_killed();
 }

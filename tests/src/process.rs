@@ -60,8 +60,17 @@ impl Running {
     /// If it cannot be started.
     #[must_use]
     pub fn start(program: &Path, arguments: &[&str]) -> Running {
-        let started = command(program, arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        let mut child = started.unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+        Running::spawn(command(program, arguments))
+    }
+
+    /// Starts a probe by a command of one's own.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn spawn(mut command: Command) -> Running {
+        let started = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = started.unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let (sender, lines) = mpsc::channel();
         if let Some(out) = child.stdout.take() {
             std::thread::spawn(move || forward(BufReader::new(out).lines(), &sender));
@@ -86,6 +95,30 @@ impl Running {
             // A probe that has died says so by its silence.
             drop(writeln!(input, "{line}").and_then(|()| input.flush()));
         }
+    }
+
+    /// Kills the probe, but keeps its input open for the children it has left.
+    ///
+    /// # Panics
+    /// If it cannot be waited for.
+    pub fn kill_without_closing(&mut self) {
+        let input = self.child.stdin.take();
+        self.kill();
+        self.child.stdin = input;
+    }
+
+    /// Ends the probe's input.
+    pub fn close_input(&mut self) {
+        self.child.stdin = None;
+    }
+
+    /// Ends the probe's input and waits for its end.
+    ///
+    /// # Panics
+    /// If it cannot be waited for.
+    pub fn finish(&mut self) -> ExitStatus {
+        drop(self.child.stdin.take());
+        self.child.wait().expect("the probe is a child of this process")
     }
 
     /// Kills the probe with SIGKILL, if it has not ended, and gives how it ended.

@@ -48,6 +48,9 @@ pub struct Session {
     pub refusals: u64,
 }
 
+/// Bytes of a file's shared memory that an operation attaches to.
+const SHARED_BYTES: usize = 32 << 10;
+
 /// An operation that gave something else than it should.
 #[derive(Debug)]
 pub struct Mismatch(pub String);
@@ -67,23 +70,39 @@ impl Session {
     /// # Errors
     /// Where the pool cannot be opened.
     pub fn join(setup: Setup) -> daxcow::Result<Session> {
+        let session = Session::resume(setup, Model::default())?;
+        if !session.setup.base.is_empty() {
+            session.pool(0).create_dir(&session.setup.base)?;
+        }
+        Ok(session)
+    }
+
+    /// A session on a pool that exists and holds what `model` says, in the session's directory; all its files are closed.
+    ///
+    /// # Errors
+    /// Where the pool cannot be opened.
+    pub fn resume(setup: Setup, model: Model) -> daxcow::Result<Session> {
         let mut members = Vec::new();
         for _ in 0..setup.members {
             members.push(Some(Pool::open(&setup.pool, &OpenOptions::new())?));
         }
-        let session = Session {
+        Ok(Session {
             setup,
-            model: Model::default(),
+            model,
             live: BTreeMap::new(),
             views: Vec::new(),
             members,
             last_error: String::new(),
             refusals: 0,
-        };
-        if !session.setup.base.is_empty() {
-            session.pool(0).create_dir(&session.setup.base)?;
-        }
-        Ok(session)
+        })
+    }
+
+    /// Ends the session as the crash of a machine does.
+    #[cfg(feature = "sim")]
+    pub fn abandon(mut self) {
+        self.live.clear();
+        self.views.clear();
+        self.members.drain(..).flatten().for_each(Pool::abandon);
     }
 
     /// The pool as member `member` has it open.
@@ -96,21 +115,12 @@ impl Session {
     /// The path in the pool that `path` of the model means.
     #[must_use]
     pub fn real_path(&self, path: &str) -> String {
-        if self.setup.base.is_empty() {
-            return path.to_owned();
-        }
-        match path.strip_prefix(SNAPSHOTS).and_then(|rest| rest.strip_prefix('/')) {
-            Some(rest) => {
-                let (name, below) = rest.split_once('/').unwrap_or((rest, ""));
-                format!("{SNAPSHOTS}/{}{}/{below}", self.real_name(name), self.setup.base)
-            }
-            None => format!("{}{path}", self.setup.base),
-        }
+        real_path(&self.setup.base, path)
     }
 
     /// The snapshot name that `name` of the model means.
     fn real_name(&self, name: &str) -> String {
-        format!("{}{name}", self.setup.base.trim_start_matches('/'))
+        real_name(&self.setup.base, name)
     }
 
     /// Performs `op` on both sides.
@@ -230,6 +240,7 @@ impl Session {
         let real = |path: &str| self.real_path(path);
         let done = match op {
             Op::CreateDir { member, path } => self.pool(*member).create_dir(real(path)),
+            Op::CreateDirAll { member, path } => self.pool(*member).create_dir_all(real(path)),
             Op::RemoveDir { member, path } => self.pool(*member).remove_dir(real(path)),
             Op::RemoveDirAll { member, path } => self.pool(*member).remove_dir_all(real(path)),
             Op::RemoveFile { member, path } => self.pool(*member).remove_file(real(path)),
@@ -268,6 +279,17 @@ impl Session {
                 opened.map(|file| {
                     self.live.insert(*slot, Live { file, batch: None });
                 })
+            }
+            Op::OpenUnnamed { slot, member } => {
+                let opened = self.pool(*member).open_unnamed();
+                opened.map(|file| {
+                    self.live.insert(*slot, Live { file, batch: None });
+                })
+            }
+            Op::AnotherHandle { slot, of } => {
+                let file = self.file(*of).another_handle();
+                self.live.insert(*slot, Live { file, batch: None });
+                Ok(())
             }
             Op::Close { slot } => {
                 self.live.remove(slot);
@@ -325,6 +347,10 @@ impl Session {
                 return self.file(*slot).try_lock(*index, mode).map(Value::Flag);
             }
             Op::Unlock { slot, index } => self.file(*slot).unlock(*index),
+            Op::SharedMemory { slot } => self.file(*slot).shared_memory().and_then(|memory| {
+                memory.region(0, SHARED_BYTES, true)?;
+                memory.detach(true)
+            }),
             _ => return self.perform_on_batch(op),
         };
         done.map(|()| Value::Done)
@@ -361,6 +387,13 @@ impl Session {
             }
             Op::BatchWrite { slot, span, seed } => {
                 self.batch(*slot).write_at(&bytes(span.len, *seed), span.offset)
+            }
+            Op::BatchWriteElsewhere { slot, span, seed } => {
+                let batch = self.batch(*slot);
+                std::thread::scope(|scope| {
+                    let written = scope.spawn(|| batch.write_at(&bytes(span.len, *seed), span.offset));
+                    written.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                })
             }
             Op::BatchRead { slot, span } => {
                 let batch = self.batch(*slot);
@@ -443,6 +476,25 @@ impl Session {
         self.model = Model::default();
         if self.setup.base.is_empty() { Ok(()) } else { pool.remove_dir(&self.setup.base) }
     }
+}
+
+/// The path in the pool that `path` means to a session whose directory is `base`.
+#[must_use]
+pub fn real_path(base: &str, path: &str) -> String {
+    if base.is_empty() {
+        return path.to_owned();
+    }
+    match path.strip_prefix(SNAPSHOTS).and_then(|rest| rest.strip_prefix('/')) {
+        Some(rest) => {
+            let (name, below) = rest.split_once('/').unwrap_or((rest, ""));
+            format!("{SNAPSHOTS}/{}{base}/{below}", real_name(base, name))
+        }
+        None => format!("{base}{path}"),
+    }
+}
+
+fn real_name(base: &str, name: &str) -> String {
+    format!("{}{name}", base.trim_start_matches('/'))
 }
 
 /// What a panic said.

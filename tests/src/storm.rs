@@ -50,6 +50,8 @@ pub struct Summary {
     pub stamps: u64,
     /// Acknowledged additions to the counter.
     pub counts: u64,
+    /// The longest operation of a worker, in microseconds.
+    pub longest_us: u64,
 }
 
 /// A running worker.
@@ -69,6 +71,8 @@ struct Storm<'p> {
     stamp: Arc<AtomicU64>,
     /// Acknowledged additions.
     counts: Arc<AtomicU64>,
+    /// The longest operation that was reported.
+    longest: Arc<AtomicU64>,
     killed_counters: u64,
     /// Threads that read what the workers report, to the end of each pipe.
     readers: Vec<JoinHandle<()>>,
@@ -95,6 +99,7 @@ pub fn run(plan: &Plan, seed: u64) -> Result<Summary, String> {
         summary: Summary::default(),
         stamp: Arc::default(),
         counts: Arc::default(),
+        longest: Arc::default(),
         killed_counters: 0,
         readers: Vec::new(),
     };
@@ -167,7 +172,10 @@ impl Storm<'_> {
             std::thread::sleep(pause.min(end.saturating_duration_since(Instant::now())));
             self.none_ended()?;
             if self.plan.kill_every.is_some() {
-                self.kill_one()?;
+                // Sometimes another one at once: who recovers the first may be the second.
+                for _ in 0..=u8::from(self.rng.one_in(3)) {
+                    self.kill_one()?;
+                }
             }
         }
         self.end()
@@ -182,8 +190,12 @@ impl Storm<'_> {
         self.summary.started += 1;
         if let Some(out) = child.stdout.take() {
             let (stamp, counts) = (Arc::clone(&self.stamp), Arc::clone(&self.counts));
+            let longest = Arc::clone(&self.longest);
             self.readers.push(std::thread::spawn(move || {
                 for line in BufReader::new(out).lines().map_while(Result::ok) {
+                    if let Some(micros) = line.strip_prefix("wait ").and_then(crate::rng::parse_number) {
+                        longest.fetch_max(micros, Ordering::SeqCst);
+                    }
                     let number = line.strip_prefix("ack ").and_then(crate::rng::parse_number);
                     match (role, number) {
                         ("stamp", Some(number)) => drop(stamp.fetch_max(number, Ordering::SeqCst)),
@@ -262,6 +274,7 @@ impl Storm<'_> {
         }
         self.summary.stamps = self.stamp.load(Ordering::SeqCst);
         self.summary.counts = self.counts.load(Ordering::SeqCst);
+        self.summary.longest_us = self.longest.load(Ordering::SeqCst);
         let stamp = worker::shared_stamp(pool, "")?;
         if stamp < self.summary.stamps {
             return Err(format!("stamp {} was acknowledged, the files carry {stamp}", self.summary.stamps));

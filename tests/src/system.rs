@@ -4,8 +4,9 @@
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
@@ -136,6 +137,20 @@ impl Forked {
         self.wait(libc::WNOHANG)
     }
 
+    /// Whether it is stopped now, if it has not ended.
+    ///
+    /// # Panics
+    /// If it cannot be waited for.
+    pub fn has_stopped(&mut self) -> bool {
+        let mut status = 0;
+        // SAFETY: as in `wait`.
+        let waited = unsafe { libc::waitpid(self.id, &raw mut status, libc::WNOHANG | libc::WUNTRACED) };
+        if waited == self.id && !libc::WIFSTOPPED(status) {
+            self.status = Some(status);
+        }
+        waited == self.id && libc::WIFSTOPPED(status)
+    }
+
     fn wait(&mut self, flags: libc::c_int) -> bool {
         if self.status.is_none() {
             let mut status = 0;
@@ -201,4 +216,72 @@ impl Drop for Forked {
         self.signal(libc::SIGKILL);
         self.wait(0);
     }
+}
+
+/// Room for the control message that carries one descriptor.
+#[repr(C, align(8))]
+struct Control([u8; 64]);
+
+/// The length of a descriptor in a control message.
+const DESCRIPTOR: libc::c_uint = 4;
+
+fn message(byte: &mut libc::iovec, control: &mut Control) -> libc::msghdr {
+    // SAFETY: a message header of zeros is a valid empty one.
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    header.msg_iov = byte;
+    header.msg_iovlen = 1;
+    header.msg_control = control.0.as_mut_ptr().cast();
+    // SAFETY: computes a length.
+    header.msg_controllen = unsafe { libc::CMSG_SPACE(DESCRIPTOR) } as _;
+    header
+}
+
+/// Waits at `socket` for a process and passes it a descriptor of `file`.
+///
+/// # Panics
+/// If a call fails.
+pub fn pass_descriptor(listener: &UnixListener, file: &std::fs::File) {
+    let (stream, _) = listener.accept().expect("somebody comes for the descriptor");
+    let mut byte = [1u8];
+    let mut data = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 };
+    let mut control = Control([0; 64]);
+    let header = message(&mut data, &mut control);
+    // SAFETY: the control buffer is large enough for one header.
+    let first = unsafe { libc::CMSG_FIRSTHDR(&raw const header) };
+    // SAFETY: computes a length.
+    let length = unsafe { libc::CMSG_LEN(DESCRIPTOR) };
+    let content =
+        libc::cmsghdr { cmsg_len: length as _, cmsg_level: libc::SOL_SOCKET, cmsg_type: libc::SCM_RIGHTS };
+    // SAFETY: `first` points to the start of the control buffer, which is aligned.
+    unsafe { first.write(content) };
+    // SAFETY: as above.
+    let place = unsafe { libc::CMSG_DATA(first) };
+    // SAFETY: four bytes behind the header, inside the buffer.
+    unsafe { place.cast::<RawFd>().write_unaligned(file.as_raw_fd()) };
+    // SAFETY: all that the header names lives until the call returns.
+    let sent = unsafe { libc::sendmsg(stream.as_raw_fd(), &raw const header, 0) };
+    assert_eq!(sent, 1, "sendmsg: {}", std::io::Error::last_os_error());
+}
+
+/// Takes a descriptor from who listens at `socket`.
+///
+/// # Panics
+/// If a call fails.
+#[must_use]
+pub fn receive_descriptor(socket: &Path) -> RawFd {
+    let stream = UnixStream::connect(socket).expect("somebody listens");
+    let mut byte = [0u8];
+    let mut data = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 };
+    let mut control = Control([0; 64]);
+    let mut header = message(&mut data, &mut control);
+    // SAFETY: all that the header names lives until the call returns.
+    let received = unsafe { libc::recvmsg(stream.as_raw_fd(), &raw mut header, libc::MSG_CMSG_CLOEXEC) };
+    assert_eq!(received, 1, "recvmsg: {}", std::io::Error::last_os_error());
+    // SAFETY: the kernel has filled the header.
+    let first = unsafe { libc::CMSG_FIRSTHDR(&raw const header) };
+    assert!(!first.is_null(), "no descriptor came");
+    // SAFETY: a control message lies there.
+    let place = unsafe { libc::CMSG_DATA(first) };
+    // SAFETY: it carries one descriptor.
+    unsafe { place.cast::<RawFd>().read_unaligned() }
 }

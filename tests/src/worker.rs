@@ -5,9 +5,11 @@
 //! | `stamp` | writes the next number over all pages of two files by one commit of two batches: both files carry one number everywhere, and a number that was reported is never lost |
 //! | `snapshot` | snapshots and clones the two files: a snapshot shows one number in both, a clone one number in each |
 //! | `count` | adds one to a counter under a numbered lock: two holders never meet, reported additions are never lost |
+//! | `visit` | opens the pool, adds to a file of its own, closes the pool, again and again: what it reported is there when it comes back |
 //! | `files` | random operations in a directory of its own, compared with the model after each |
 //!
-//! A worker reports acknowledged work on its standard output as `ack NUMBER`, and what went wrong as its last line on
+//! A worker reports acknowledged work on its standard output as `ack NUMBER`, an operation that took longer than any before as
+//! `wait MICROSECONDS`, and what went wrong as its last line on
 //! standard error, with exit code 1. It stops when the file `POOL.stop` appears.
 
 use std::io::Write as _;
@@ -27,7 +29,7 @@ pub const STAMPED: [&str; 2] = ["/shared/a", "/shared/b"];
 /// The file with the counter.
 pub const COUNTER: &str = "/shared/counter";
 /// All roles.
-pub const ROLES: [&str; 4] = ["stamp", "snapshot", "count", "files"];
+pub const ROLES: [&str; 5] = ["stamp", "snapshot", "count", "files", "visit"];
 
 /// Where in a stamped file the number stands: scattered, so that the file has holes.
 const STAMPS: u64 = 24;
@@ -37,6 +39,9 @@ const COUNTER_LOCK: u8 = 3;
 /// The longest that a killed process may block the others.
 const BLOCKED_MAX: Duration = Duration::from_secs(5);
 
+/// Operations that took less are not reported, in microseconds.
+const WAIT_REPORTED: u128 = 1000;
+
 type Outcome<T> = Result<T, String>;
 
 /// One worker's place in a storm.
@@ -45,6 +50,8 @@ struct Worker {
     /// Different for every process of the storm.
     id: u64,
     rng: Rng,
+    /// The longest operation, in microseconds.
+    longest: u128,
 }
 
 /// The worker process: `arguments` are role, pool, number and seed. Gives the exit code.
@@ -58,12 +65,13 @@ pub fn main(arguments: &[String]) -> u8 {
         eprintln!("{id} and {seed} are to be numbers");
         return 2;
     };
-    let mut worker = Worker { pool: pool.into(), id, rng: Rng::new(seed ^ id) };
+    let mut worker = Worker { pool: pool.into(), id, rng: Rng::new(seed ^ id), longest: WAIT_REPORTED };
     let outcome = match role.as_str() {
         "stamp" => worker.stamp(),
         "snapshot" => worker.snapshot(),
         "count" => worker.count(),
         "files" => worker.files(seed ^ id),
+        "visit" => worker.visit(),
         _ => Err(format!("there is no role {role}")),
     };
     match outcome {
@@ -90,6 +98,18 @@ fn acknowledge(number: u64) {
     let mut out = std::io::stdout().lock();
     if writeln!(out, "ack {number}").and_then(|()| out.flush()).is_err() {
         std::process::exit(0);
+    }
+}
+
+/// Tells the parent how long an operation took, if that is news.
+fn report_wait(longest: &mut u128, started: Instant) {
+    let micros = started.elapsed().as_micros();
+    if micros > *longest {
+        *longest = micros;
+        let mut out = std::io::stdout().lock();
+        if writeln!(out, "wait {micros}").and_then(|()| out.flush()).is_err() {
+            std::process::exit(0);
+        }
     }
 }
 
@@ -210,7 +230,9 @@ impl Worker {
                 other.discard();
                 continue;
             }
+            let started = Instant::now();
             pool.commit_batches(&mut [one, other], None).map_err(text)?;
+            report_wait(&mut self.longest, started);
             acknowledge(stamp + 1);
         }
         Ok(())
@@ -222,7 +244,9 @@ impl Worker {
         while !self.stopped() {
             round += 1;
             let name = format!("{}-{round}", self.id);
+            let started = Instant::now();
             patiently("taking a snapshot", || unless_busy(pool.create_snapshot(&name, &[SHARED])))?;
+            report_wait(&mut self.longest, started);
             shared_stamp(&pool, &format!("/.snapshots/{name}"))?;
             let clone = format!("/clone{name}");
             let from =
@@ -254,7 +278,9 @@ impl Worker {
             })?;
             let mut word = [0; 8];
             file.read_exact_at(&mut word, 0).map_err(text)?;
+            let started = Instant::now();
             file.write_at(&mine, 8).map_err(text)?;
+            report_wait(&mut self.longest, started);
             file.write_at(&(u64::from_le_bytes(word) + 1).to_le_bytes(), 0).map_err(text)?;
             let mut owner = [0; 8];
             file.read_exact_at(&mut owner, 8).map_err(text)?;
@@ -263,6 +289,29 @@ impl Worker {
             }
             file.unlock(COUNTER_LOCK).map_err(text)?;
             acknowledge(1);
+        }
+        Ok(())
+    }
+
+    fn visit(&mut self) -> Outcome<()> {
+        let path = format!("/visit{}", self.id);
+        let mut known = 0;
+        while !self.stopped() {
+            let started = Instant::now();
+            let pool = self.open_pool()?;
+            report_wait(&mut self.longest, started);
+            let file = pool
+                .open_file(&path, &FileOptions::new().read(true).write(true).create(true))
+                .map_err(text)?;
+            let mut word = [0; 8];
+            file.read_at(&mut word, 0).map_err(text)?;
+            if u64::from_le_bytes(word) != known {
+                return Err(format!("{path} said {known}, it says {} now", u64::from_le_bytes(word)));
+            }
+            known += 1;
+            file.write_at(&known.to_le_bytes(), 0).map_err(text)?;
+            drop(file);
+            pool.close().map_err(text)?;
         }
         Ok(())
     }

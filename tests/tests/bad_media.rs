@@ -6,7 +6,7 @@ use std::path::Path;
 use std::thread;
 
 use daxcow::units::{BLOCK_BYTES, BLOCK_SIZE};
-use daxcow::{CreateOptions, ErrorKind, File, Pool};
+use daxcow::{CreateOptions, ErrorKind, File, OpenOptions, Pool};
 use daxcow_tests::fixture::{bytes, file, free, get, kind, new_pool, open_pool, put, readable, snapshot};
 use daxcow_tests::place::{Place, SmallTmpfs};
 use daxcow_tests::poison;
@@ -254,4 +254,32 @@ fn the_kernels_own_bad_page() {
     live.read_at(&mut [0; BLOCK_BYTES], BLOCK_SIZE).expect("the page beside it");
     live.write_at(&bytes(2, BLOCK_BYTES), 2 * BLOCK_SIZE).expect("heals");
     assert_eq!(pool.scrub().expect("scrub"), []);
+}
+
+/// A lane that is lost after a crash may have held half of a transaction: nothing may be changed, snapshots can be read.
+#[test]
+fn a_lane_lost_after_a_crash_leaves_the_snapshots() {
+    const LANES_AT: u64 = 2 << 20;
+    let Some(small) = SmallTmpfs::mount(48 << 20) else { return };
+    let (path, crashed) = (small.path().join("test.pool"), small.path().join("crashed.pool"));
+    let pool = Pool::create(&path, &CreateOptions::new().size(16 << 20)).expect("a new pool");
+    put(&pool, "/file", b"content");
+    snapshot(&pool, "s");
+    std::fs::copy(&path, &crashed).expect("what a crash leaves");
+    pool.close().expect("close");
+    let lose = |path: &Path| {
+        small.fill();
+        let host = std::fs::File::options().write(true).open(path).expect("the pool's file");
+        daxcow_tests::system::punch_hole(&host, LANES_AT, BLOCK_SIZE).expect("a hole");
+        small.fill();
+    };
+    lose(&path);
+    let pool = open_pool(&path);
+    assert_eq!(get(&pool, "/file"), b"content", "a pool that was closed needs no lane");
+    put(&pool, "/other", b"through another lane");
+    pool.close().expect("close");
+    lose(&crashed);
+    assert_eq!(kind(Pool::open(&crashed, &OpenOptions::new())), ErrorKind::MediaError);
+    let view = Pool::open(&crashed, &OpenOptions::new().read_only(true)).expect("a view");
+    assert_eq!(get(&view, "/.snapshots/s/file"), b"content");
 }

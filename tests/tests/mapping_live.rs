@@ -41,6 +41,15 @@ impl Storer<'_> {
     }
 }
 
+/// Lets threads end when the test does, however it ends.
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Where each thread's word stands: each in a block of its own, and two in one.
 const WORDS: [usize; 4] = [0, 5 * BLOCK, 5 * BLOCK + 64, 900 * BLOCK + 8];
 
@@ -69,6 +78,7 @@ fn snapshots_are_one_instant_for_storing_threads() {
                 scope.spawn(move || storer.run(stop))
             })
             .collect();
+        let at_end = StopAtEnd(&stop);
         let mut rng = Rng::new(seed);
         for round in 0..120_u64 {
             disturb(&pool, [&a, &b], &mut rng, round);
@@ -82,7 +92,7 @@ fn snapshots_are_one_instant_for_storing_threads() {
                 pool.delete_snapshot(&name).expect("delete");
             }
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(at_end);
         storers.into_iter().map(|storer| storer.join().expect("a storing thread")).collect()
     });
     for (at, number) in WORDS.into_iter().zip(numbers) {
@@ -154,6 +164,12 @@ fn a_mapping_follows_whatever_moves_the_blocks() {
         assert!(load_all(&mapping) == expected, "after {what}, by the mapping");
         assert!(contents(&file).expect("read") == expected, "after {what}, by the file");
     };
+    let fixed = file.map(0, 600 * BLOCK_SIZE).expect("map");
+    let unchanged = expected.clone();
+    store(&mapping, 400 * BLOCK + 1, b"after map");
+    expected[400 * BLOCK + 1..][..9].copy_from_slice(b"after map");
+    check(&expected, "a store to what is mapped elsewhere");
+    assert!(load_all(&fixed) == unchanged, "a mapping that does not change has changed");
     file.clone_range(&other, 0, 100 * BLOCK_SIZE, 50 * BLOCK_SIZE).expect("clone");
     expected[100 * BLOCK..150 * BLOCK].copy_from_slice(&load(&other_mapping, 0, 50 * BLOCK));
     check(&expected, "clone_range");
@@ -177,7 +193,8 @@ fn a_mapping_follows_whatever_moves_the_blocks() {
     store(&mapping, 55 * BLOCK, b"after defragment");
     expected[55 * BLOCK..][..16].copy_from_slice(b"after defragment");
     check(&expected, "defragment");
-    drop((mapping, file, other_mapping, other));
+    assert!(load_all(&fixed) == unchanged, "a mapping that does not change has changed");
+    drop((fixed, mapping, file, other_mapping, other));
     assert_clean(&pool);
 }
 
@@ -385,6 +402,7 @@ fn readers_go_on_beside_writers_that_never_pause() {
                 }
             });
         }
+        let _at_end = StopAtEnd(&stop);
         let mut bytes = vec![0; 1 << 18];
         let started = Instant::now();
         let mut slowest = Duration::ZERO;
@@ -399,7 +417,6 @@ fn readers_go_on_beside_writers_that_never_pause() {
                 }
             }
         }
-        stop.store(true, Ordering::Relaxed);
         println!("300 reads in {:?}, the slowest {slowest:?}", started.elapsed());
         assert!(slowest < Duration::from_secs(2), "a read took {slowest:?}");
     });

@@ -75,6 +75,12 @@ fn count(mapping: &MappingMut) -> ! {
     unreachable!("no process counts so far")
 }
 
+/// Fails unless the checker finds the pool whole. What a killed process had taken and not used yet may still be counted.
+fn assert_whole(pool: &Pool) {
+    let report = pool.check().expect("the check runs");
+    assert!(report.is_clean(), "check found {:#?}", report.problems);
+}
+
 fn counters(pool: &Pool, path: &str) -> [u64; 2] {
     let held = get(pool, path);
     COUNTERS.map(|at| u64::from_le_bytes(held[at..at + 8].try_into().expect("8 bytes")))
@@ -122,6 +128,7 @@ fn a_snapshot_protects_what_another_process_maps() {
     let begun = Instant::now();
     pool.create_snapshot("dead", &["/f"]).expect("the dead map nothing");
     assert!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
+    drop(file(&pool, "/f").batch().expect("nobody alive maps the file"));
     let mapping = shared(&pool);
     COUNTERS.iter().for_each(|&at| word(&mapping, at).store(u64::MAX, Ordering::SeqCst));
     for (path, seen) in held {
@@ -129,7 +136,7 @@ fn a_snapshot_protects_what_another_process_maps() {
     }
     assert_ne!(counters(&pool, "/.snapshots/dead/f"), [u64::MAX; 2]);
     drop(mapping);
-    assert_clean(&pool);
+    assert_whole(&pool);
 }
 
 #[test]
@@ -213,7 +220,7 @@ fn readers_do_not_wait_for_a_stopped_writer() {
     writer.wait().expect("it dies");
     assert_eq!(file.read_at(&mut bytes, 0).expect("read"), bytes.len());
     drop(file);
-    assert_clean(&pool);
+    assert_whole(&pool);
 }
 
 /// Ends the process with 40 plus the signal if that came for an address in the mapping, otherwise with 90 plus the signal.

@@ -168,6 +168,36 @@ fn after_unlinked(place: &Place) -> Option<Vec<u8>> {
 }
 
 #[test]
+fn a_name_that_leads_to_another_file_is_damage_and_not_a_busy_file() {
+    let place = Place::new();
+    let rows = rows(&Bases::load());
+    let row = rows.iter().find(|row| row.what == "a name of another generation").expect("the row");
+    row.image.store(&place.pool()).expect("the pool's file");
+    let pool = open(&place.pool()).expect("opens");
+    let options = FileOptions::new().read(true).write(true).create(true);
+    let error = pool.open_file("/tail", &options).map(drop).expect_err("it leads nowhere");
+    assert_eq!(error.kind(), daxcow::ErrorKind::Corrupt, "{error}");
+}
+
+#[test]
+fn walks_end_where_directories_lead_to_each_other() {
+    let place = Place::new();
+    let rows = rows(&Bases::load());
+    let row = rows.iter().find(|row| row.what == "a directory below itself").expect("the row");
+    row.image.store(&place.pool()).expect("the pool's file");
+    let pool = open(&place.pool()).expect("opens");
+    let corrupt = |what: &str, answer: daxcow::Result<()>| {
+        let kind = answer.map_err(|error| error.kind());
+        assert_eq!(kind, Err(daxcow::ErrorKind::Corrupt), "{what}");
+    };
+    corrupt("snapshot", pool.create_snapshot::<&str>("t", &[]).map(drop));
+    corrupt("clone", pool.clone_tree("/d", "/copy"));
+    corrupt("diff", pool.diff("/d", "/many").map(drop));
+    assert_eq!(pool.snapshots().expect("the snapshots are whole").len(), 2);
+    pool.scrub().expect("a scrub ends");
+}
+
+#[test]
 fn a_pool_in_use_is_not_repaired() {
     let place = Place::new();
     let pool = daxcow_tests::fixture::new_pool(&place, 16);
@@ -176,4 +206,47 @@ fn a_pool_in_use_is_not_repaired() {
     drop(pool);
     let report = Pool::repair(place.pool(), &OpenOptions::new()).expect("it is not");
     assert!(report.repaired.is_empty() && report.left.is_clean());
+}
+
+/// Repairs the pool in another process that dies at `step`; how many steps there were, if it lived.
+#[cfg(feature = "sim")]
+fn dying_repair(path: &Path, step: u64) -> Option<u64> {
+    let worker = Path::new(env!("CARGO_BIN_EXE_worker"));
+    let arguments = ["repair", &path.to_string_lossy(), &step.to_string()];
+    let output = daxcow_tests::process::run(worker, &arguments);
+    let said = String::from_utf8_lossy(&output.stdout);
+    let steps = said.lines().find_map(|line| line.strip_prefix("steps ")?.parse().ok());
+    assert_eq!(output.status.success(), steps.is_some(), "{said}");
+    steps
+}
+
+/// Every eighth row; `DAXCOW_EFFORT` deaths for each, spread over the steps of its repair.
+#[cfg(feature = "sim")]
+#[test]
+fn a_repair_that_was_killed_is_completed_by_the_next_one() {
+    let place = Place::new();
+    let before = base_contents(&place);
+    let deaths_each = daxcow_tests::rng::number_from_env("DAXCOW_EFFORT", 6);
+    let mut rng = daxcow_tests::rng::Rng::new(daxcow_tests::rng::seed_from_env(0x4e9a));
+    let (mut deaths, mut wrong) = (0, Vec::new());
+    let rows = rows(&Bases::load());
+    for row in rows.iter().filter(|row| row.mends == Mends::All).step_by(8) {
+        row.image.store(&place.pool()).expect("the pool's file");
+        let steps = dying_repair(&place.pool(), u64::MAX).expect("nobody kills it");
+        for _ in 0..deaths_each {
+            let step = 1 + rng.below(steps);
+            row.image.store(&place.pool()).expect("the pool's file");
+            deaths += u64::from(dying_repair(&place.pool(), step).is_none());
+            let report = Pool::repair(place.pool(), &OpenOptions::new()).expect("it is repaired");
+            let pool = open(&place.pool()).expect("opens");
+            let after = contents(&pool);
+            let touched = |path: &Path| row.touches.iter().any(|touched| path.starts_with(touched));
+            let same = before.iter().all(|(path, bytes)| touched(path) || after.get(path) == Some(bytes));
+            if !report.left.is_clean() || report.left.leaked_blocks > 0 || !same {
+                wrong.push(format!("{}: dead at step {step} of {steps}: {:#?}", row.what, report.left));
+            }
+        }
+    }
+    println!("{deaths} repairs killed");
+    assert!(deaths > 20 && wrong.is_empty(), "{deaths} deaths, {}", wrong.join("\n"));
 }

@@ -1,83 +1,229 @@
-//! A crash at every fence of short operation sequences, and a death at sampled steps of them, leaves the old or the new
-//! state, clean.
+//! A crash wherever it makes a difference in short operation sequences, long ones and two members at once, and a death at
+//! sampled steps, leaves the old or the new state, clean; and whatever mistake is made on purpose is found.
 //!
-//! Needs the feature `sim`. `DAXCOW_SEED` replays random sequences from one seed, `DAXCOW_CRASH_SECONDS` says how long they
-//! go on, `DAXCOW_DEATHS` how many deaths each sequence gets, `DAXCOW_EFFORT` how many images a crash point gets.
+//! Needs the feature `sim`. This is a sample of what `cargo xtask crash` goes through. `DAXCOW_SEED` replays what is random
+//! from one seed, `DAXCOW_DEATHS` says how many deaths each sequence gets.
 #![cfg(feature = "sim")]
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use daxcow::sim::Unit;
 use daxcow_tests::deaths::die_at;
-use daxcow_tests::images::{Effort, Tally, crash_everywhere, find_faults};
-use daxcow_tests::op::Op;
+use daxcow_tests::images::faults::{Found, Trial};
+use daxcow_tests::images::pair::Pair;
+use daxcow_tests::images::walk::{Sequences, Walker};
+use daxcow_tests::images::{Effort, Tally};
 use daxcow_tests::rng::{Rng, number_from_env, seed_from_env};
-use daxcow_tests::sequences::{alphabet, before};
+use daxcow_tests::sequences::{alphabet, public_name};
+use daxcow_tests::source::files;
 
-/// The effort of a test; `DAXCOW_EFFORT` multiplies it.
-fn effort() -> Effort {
-    let factor = usize::try_from(number_from_env("DAXCOW_EFFORT", 1)).unwrap_or(1);
-    let Effort { singles, subsets, .. } = Effort::default();
-    Effort {
-        exhaustive_units_max: factor.min(6),
-        singles: factor * singles,
-        subsets: factor * subsets,
-        ..Effort::default()
-    }
+fn effort(unit: Unit) -> Effort {
+    Effort { unit, ..Effort::default() }
 }
 
-fn crash(name: &str, ops: &[Op], effort: Effort, seed: u64, tally: &mut Tally) {
-    let mut rng = Rng::new(seed);
-    if let Err(what) = crash_everywhere(&before(), ops, effort, &mut rng, tally) {
-        panic!("{name}, seed {seed:#x}: {what}");
+fn walker(unit: Unit, seed: u64) -> Walker {
+    Walker::new(effort(unit), seed).expect("a walker")
+}
+
+fn show(tally: Tally) {
+    println!("{tally}");
+    assert!(tally.crash_points > tally.sequences && tally.images > tally.crash_points, "{tally:?}");
+}
+
+/// What only looks, or is about a handle and not about the pool.
+const LOOKING: &[&str] = &[
+    "Pool::create",
+    "Pool::open_shared",
+    "Pool::path",
+    "Pool::info",
+    "Pool::durability",
+    "Pool::usage",
+    "Pool::check",
+    "Pool::metadata",
+    "Pool::exists",
+    "Pool::read_dir",
+    "Pool::snapshots",
+    "Pool::diff",
+    "Pool::scrub",
+    "Pool::exists_known",
+    "Pool::send",
+    "Pool::partial_receives",
+    "File::views",
+    "File::read_at",
+    "File::read_exact_at",
+    "File::len",
+    "File::is_empty",
+    "File::seek_data",
+    "File::seek_hole",
+    "File::extents",
+    "File::metadata",
+    "File::inode",
+    "File::pool",
+    "File::is_stale",
+    "File::lock_state",
+    "Batch::read_at",
+    "Batch::len",
+    "Batch::is_empty",
+];
+/// What has no letter: its steps are those of letters, and its own tests interrupt it.
+const INTERRUPTED_BY_ITS_OWN_TESTS: &[&str] = &["Pool::receive", "Pool::abort_receive"];
+/// What is performed with another operation of the alphabet.
+const PART_OF_ANOTHER: &[(&str, &str)] = &[("Pool::close", "Pool::open")];
+/// What tests do to a pool.
+const SIMULATOR: &[&str] =
+    &["Pool::record", "Pool::recorded_events", "Pool::stop_recording", "Pool::abandon"];
+
+/// The public methods of a type in a source text.
+fn methods(text: &str, of: &str) -> BTreeSet<String> {
+    let mut within = false;
+    let mut found = BTreeSet::new();
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("impl ") {
+            within = rest.trim_end_matches(" {") == of;
+        }
+        if let Some(rest) = line.strip_prefix("    pub fn ").filter(|_| within) {
+            let end = rest.find(['(', '<']).unwrap_or(rest.len());
+            found.insert(format!("{of}::{}", &rest[..end]));
+        }
     }
+    found
+}
+
+#[test]
+fn the_alphabet_has_every_public_operation() {
+    let text = |path: &str| {
+        let sources = files("backend/src", "rs");
+        let source = sources.into_iter().find(|source| source.path == format!("backend/src/{path}"));
+        source.unwrap_or_else(|| panic!("there is no {path}")).text
+    };
+    let (pool, file) = (text("pool.rs"), text("file.rs"));
+    let mut public = methods(&pool, "Pool");
+    public.extend(methods(&file, "File").into_iter().chain(methods(&file, "Batch")));
+    assert!(public.len() > 50, "only {public:?} were found");
+    let performed: BTreeSet<&str> =
+        alphabet().iter().flat_map(|(_, ops)| ops.iter().filter_map(public_name)).collect();
+    let covered = |name: &str| {
+        performed.contains(name)
+            || LOOKING.contains(&name)
+            || SIMULATOR.contains(&name)
+            || INTERRUPTED_BY_ITS_OWN_TESTS.contains(&name)
+            || PART_OF_ANOTHER.iter().any(|(part, whole)| *part == name && performed.contains(whole))
+    };
+    let missing: Vec<&String> = public.iter().filter(|name| !covered(name)).collect();
+    assert!(missing.is_empty(), "no letter of the alphabet performs {missing:?}");
+    let gone: Vec<&&str> = performed.iter().filter(|name| !public.contains(**name)).collect();
+    assert!(gone.is_empty(), "the alphabet names {gone:?}, which are not public");
+}
+
+/// Every operation alone, and opening.
+fn letters(unit: Unit) {
+    let mut walker = walker(unit, 1);
+    for number in 0..Sequences::default().count(1) {
+        walker.sequence(number).unwrap_or_else(|what| panic!("{what}"));
+    }
+    show(walker.tally());
 }
 
 #[test]
 fn every_operation_alone() {
-    let mut tally = Tally::default();
-    for (name, ops) in alphabet() {
-        crash(name, &ops, effort(), 1, &mut tally);
-    }
-    println!("{tally:?}");
-    assert!(tally.crash_points > 2 * tally.sequences, "operations without fences: {tally:?}");
+    letters(Unit::Line);
+}
+
+#[test]
+fn every_operation_alone_where_words_persist_in_any_order() {
+    letters(Unit::Word);
 }
 
 #[test]
 fn every_operation_alone_on_a_page_medium() {
-    let effort = Effort { unit: Unit::Page, ..effort() };
-    let sync = || Op::PoolSync { member: 0 };
-    let mut tally = Tally::default();
-    for (name, ops) in alphabet() {
-        let ops: Vec<Op> = ops.into_iter().flat_map(|op| [op, sync()]).collect();
-        crash(name, &ops, effort, 2, &mut tally);
-    }
-    println!("{tally:?}");
-    assert!(tally.crash_points > 2 * tally.sequences, "operations without fences: {tally:?}");
+    letters(Unit::Page);
 }
 
-/// The crash images can fail: a run without one of its flushes or fences must be noticed by some sequence.
-#[test]
-fn forgotten_flushes_and_fences_are_noticed() {
-    let effort = effort();
-    let mut tally = Tally::default();
-    let mut noticed: BTreeMap<String, Option<String>> = BTreeMap::new();
-    let sequences = alphabet();
-    let chosen = ["append", "batch on a shared file", "rename over"];
-    for (name, ops) in sequences.iter().filter(|(name, _)| chosen.contains(name)) {
-        let found = find_faults(&before(), ops, effort, &mut Rng::new(3), &mut tally);
-        for (fault, what) in found.unwrap_or_else(|what| panic!("{name}: {what}")) {
-            let seen = noticed.entry(fault).or_default();
-            *seen = seen.take().or(what.map(|what| format!("{name}: {what}")));
-        }
+/// Sequences of two and three operations, drawn by the seed.
+fn sample(unit: Unit, count: u64) {
+    let seed = seed_from_env(0xc4a5);
+    let sequences = Sequences::default();
+    let mut walker = walker(unit, seed);
+    let (first, end) = (sequences.count(1), sequences.count(3));
+    for place in 0..count {
+        // Half of them from the far fewer that have two letters.
+        let end = if place % 2 == 0 { sequences.count(2) } else { end };
+        let number = first + Sequences::shuffled(place, end - first, seed);
+        walker.sequence(number).unwrap_or_else(|what| panic!("DAXCOW_SEED={seed:#x}: {what}"));
     }
-    let unnoticed: Vec<&String> =
-        noticed.iter().filter(|(_, what)| what.is_none()).map(|(fault, _)| fault).collect();
-    println!("{tally:?}, {} faults, unnoticed: {unnoticed:#?}", noticed.len());
-    assert!(noticed.len() >= 10, "only {} faults were tried", noticed.len());
-    assert!(unnoticed.len() + 10 <= noticed.len(), "too many faults go unnoticed: {unnoticed:#?}");
+    show(walker.tally());
+}
+
+#[test]
+fn sampled_sequences() {
+    sample(Unit::Line, 40);
+}
+
+#[test]
+fn sampled_sequences_on_a_page_medium() {
+    sample(Unit::Page, 40);
+}
+
+#[test]
+fn long_random_sequences_by_one_member_or_two() {
+    let seed = seed_from_env(0xc4a5);
+    for unit in [Unit::Line, Unit::Page] {
+        let mut walker = walker(unit, seed);
+        for seed in seed..seed + 4 {
+            walker.random(seed).unwrap_or_else(|what| panic!("DAXCOW_SEED={seed:#x}, {unit:?}: {what}"));
+        }
+        show(walker.tally());
+    }
+}
+
+#[test]
+fn two_members_at_the_same_time() {
+    let seed = seed_from_env(0xc4a5);
+    for unit in [Unit::Line, Unit::Page] {
+        let mut pair = Pair::new(effort(unit), seed).expect("a pair");
+        for seed in seed..seed + 6 {
+            pair.run(seed).unwrap_or_else(|what| panic!("DAXCOW_SEED={seed:#x}, {unit:?}: {what}"));
+        }
+        show(pair.tally());
+    }
+}
+
+fn trial(unit: Unit) -> Trial {
+    Trial::new(Effort { recovery_one_in: 0, ..effort(unit) }, 1).expect("a trial")
+}
+
+fn tell(found: &Found) {
+    println!("{found}");
+}
+
+/// Fails unless each mistake was found but those that are known to be harmless, and those were not.
+fn judge_found(found: &[Found]) {
+    let wrong = found.iter().filter(|found| found.is_harmful() != found.by.is_some());
+    let wrong: Vec<&str> = wrong.map(|found| found.mistake.as_str()).collect();
+    assert!(wrong.is_empty(), "nobody notices, or they are not as harmless as it is said: {wrong:#?}");
+}
+
+#[test]
+fn where_no_mistake_is_made_nobody_notices_any() {
+    for unit in [Unit::Line, Unit::Page] {
+        trial(unit).without().unwrap_or_else(|what| panic!("{unit:?}: {what}"));
+    }
+}
+
+#[test]
+fn every_mistake_of_the_code_is_found() {
+    let mut found = trial(Unit::Page).of_code(&mut tell).expect("the trial runs");
+    found.extend(trial(Unit::Line).of_code(&mut tell).expect("the trial runs"));
+    assert!(found.len() >= 20, "only {} mistakes were made", found.len());
+    judge_found(&found);
+}
+
+#[test]
+fn every_mistake_in_the_order_of_stores_is_found() {
+    let found = trial(Unit::Line).of_order(&mut tell).expect("the trial runs");
+    assert!(found.len() >= 30, "only {} mistakes were made", found.len());
+    judge_found(&found);
 }
 
 #[test]
@@ -98,36 +244,4 @@ fn a_process_that_dies_at_any_step_leaves_the_old_or_the_new_state() {
             die(1 + rng.below(steps), rng.one_in(2));
         }
     }
-}
-
-#[test]
-fn random_sequences() {
-    let end = Instant::now() + Duration::from_secs(number_from_env("DAXCOW_CRASH_SECONDS", 20));
-    let replayed = std::env::var_os("DAXCOW_SEED").is_some();
-    let mut seed = seed_from_env(0xc4a5);
-    let effort = effort();
-    let mut tally = Tally::default();
-    let alphabet = alphabet();
-    while Instant::now() < end {
-        let mut rng = Rng::new(seed);
-        let mut ops = Vec::new();
-        let mut names = Vec::new();
-        for _ in 0..2 + rng.below(2) {
-            let (name, more) = rng.pick(&alphabet);
-            names.push(*name);
-            ops.extend(more.iter().cloned());
-        }
-        println!("seed {seed:#x}: {names:?}");
-        let replay =
-            "DAXCOW_SEED=... cargo test -p daxcow-tests --features sim --test recovery random_sequences";
-        crash(&format!("{names:?} ({replay})"), &ops, effort, seed, &mut tally);
-        seed += 1;
-        if replayed && std::env::var_os("DAXCOW_CRASH_SECONDS").is_none() {
-            break;
-        }
-    }
-    println!(
-        "crash: {} sequences, {} crash points, {} images, 0 failures",
-        tally.sequences, tally.crash_points, tally.images
-    );
 }

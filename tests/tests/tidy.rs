@@ -7,7 +7,7 @@ use daxcow_tests::source::{FORMAT_HASH_LABEL, Source, files, format_hash, root};
 
 /// The backend's modules from the bottom up; a module uses only what stands before it. Those in one group are one layer.
 const LAYERS: [&[&str]; 19] = [
-    &["error"],
+    &["error", "events"],
     &["units"],
     &["format"],
     &["os"],

@@ -1,4 +1,4 @@
-//! `model`, `storm` and `crash`: long campaigns that end with one summary line each.
+//! `model` and `crash`: long campaigns that end with one summary line each.
 
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use daxcow_tests::campaign::{Plan, run};
 use daxcow_tests::generate::Limits;
-use daxcow_tests::storm;
 
 /// The plans that a model campaign goes through in turn.
 fn plans() -> Vec<Plan> {
@@ -42,54 +41,17 @@ pub(crate) fn model(minutes: u64, first_seed: u64) -> anyhow::Result<ExitCode> {
     Ok(code(failures))
 }
 
-/// Storms of processes until the time is up.
-pub(crate) fn storm(minutes: u64, first_seed: u64) -> anyhow::Result<ExitCode> {
-    let end = Instant::now() + Duration::from_secs(60 * minutes);
-    let program = std::env::current_exe()?;
-    let (mut seed, mut failures) = (first_seed, 0);
-    let mut sum = storm::Summary::default();
-    while Instant::now() < end {
-        let mut plan = storm::plan(&program);
-        plan.program.push("worker".into());
-        plan.watched = seed % 2 == 0;
-        plan.duration = Duration::from_secs(15);
-        match storm::run(&plan, seed) {
-            Ok(summary) => {
-                sum.started += summary.started;
-                sum.killed += summary.killed;
-                sum.stamps += summary.stamps;
-                sum.counts += summary.counts;
-            }
-            Err(what) => {
-                eprintln!("seed {seed}: {what}");
-                failures += 1;
-            }
-        }
-        seed += 1;
-    }
-    println!(
-        "storm: {} storms, {} processes, {} kills, {} acknowledged commits, {failures} failures",
-        seed - first_seed,
-        sum.started,
-        sum.killed,
-        sum.stamps + sum.counts
-    );
-    Ok(code(failures))
-}
-
-fn code(failures: u64) -> ExitCode {
+pub(crate) fn code(failures: u64) -> ExitCode {
     if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// The crash test of the test crate, with time and seed; it prints the summary line.
-pub(crate) fn crash(minutes: u64, seed: u64) -> anyhow::Result<ExitCode> {
+/// The campaign of crash images, which needs the simulator built in; it prints the summary line.
+pub(crate) fn crash(minutes: u64, seed: u64, jobs: u64, from: u64) -> anyhow::Result<ExitCode> {
+    let numbers = [("--minutes", minutes), ("--seed", seed), ("--jobs", jobs), ("--from", from)];
     let status = Command::new("cargo")
-        .args(["test", "-p", "daxcow-tests", "--features", "sim", "--test", "recovery", "--", "--nocapture"])
-        .arg("random_sequences")
-        .env("DAXCOW_EFFORT", "3")
-        .env("DAXCOW_CRASH_SECONDS", (60 * minutes).to_string())
-        .env("DAXCOW_SEED", seed.to_string())
+        .args(["run", "--quiet", "-p", "daxcow-tests", "--features", "sim", "--bin", "crash", "--"])
+        .args(numbers.iter().flat_map(|(name, number)| [(*name).to_owned(), number.to_string()]))
         .status()
-        .context("cargo test")?;
+        .context("cargo run")?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,7 +1,8 @@
-//! One-word commands of the project: `cargo xtask loc`, `format-hash`, `model`, `storm`, `crash` and `fuzz`.
+//! One-word commands of the project: `cargo xtask loc`, `format-hash`, `model`, `kill`, `crash` and `fuzz`.
 
 mod campaigns;
 mod fuzz;
+mod kill;
 mod sources;
 
 use std::process::ExitCode;
@@ -24,10 +25,19 @@ enum Command {
     FormatHash,
     /// Run random operations against the reference model.
     Model(Campaign),
-    /// Run processes that share a pool and are killed at random.
-    Storm(Campaign),
-    /// Crash at every fence of operation sequences and recover.
-    Crash(Campaign),
+    /// Let processes die at every step of what they do, and kill them at random.
+    Kill(Campaign),
+    /// Crash operation sequences wherever it makes a difference, and recover; make mistakes, which must be found.
+    Crash {
+        #[command(flatten)]
+        campaign: Campaign,
+        /// Threads.
+        #[arg(long, default_value_t = 1)]
+        jobs: u64,
+        /// Where a campaign of the same seed ended; 0 makes the mistakes first.
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+    },
     /// Drive pools with fuzzed bytes, fields, paths and operations.
     Fuzz(Campaign),
     /// Make the pools in fuzz/bases anew, after the format has changed.
@@ -56,8 +66,10 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Loc => sources::count_lines(),
         Command::FormatHash => sources::write_format_hash()?,
         Command::Model(campaign) => return campaigns::model(campaign.minutes, campaign.seed),
-        Command::Storm(campaign) => return campaigns::storm(campaign.minutes, campaign.seed),
-        Command::Crash(campaign) => return campaigns::crash(campaign.minutes, campaign.seed),
+        Command::Kill(campaign) => return kill::kill(campaign.minutes, campaign.seed),
+        Command::Crash { campaign, jobs, from } => {
+            return campaigns::crash(campaign.minutes, campaign.seed, jobs, from);
+        }
         Command::Fuzz(campaign) => return fuzz::fuzz(campaign.minutes, campaign.seed),
         Command::FuzzBases => {
             daxcow_tests::fuzz::bases::write_to_tree().map_err(|error| anyhow::anyhow!("{error}"))?;

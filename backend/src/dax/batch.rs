@@ -20,8 +20,8 @@ use crate::format::inode::{FILE_SIZE_MAX, at, encode_size};
 use crate::format::lane::{RECORDS_MAX, Record};
 use crate::inode::Inode;
 use crate::journal::Store;
-use crate::pmem::Flushed;
 use crate::pmem::medium::Granularity;
+use crate::pmem::{Flushed, Mistake, mistake};
 use crate::runtime::member::Member;
 use crate::space::ledger::Ledger;
 use crate::space::{Purpose, Reference};
@@ -329,7 +329,7 @@ impl Side {
         let tree = Tree::of(&store.space, self.inode.place)?;
         let mut staged =
             stage(&store.space, &tree, &self.changes(), records_max - OTHER_RECORDS, Purpose::Store)?;
-        if self.len != self.committed_len {
+        if self.len != self.committed_len && !mistake(Mistake::BatchSizeForgotten) {
             let value = encode_size(self.len, self.inode.number);
             staged.records.push(Record { place: self.inode.field(at::SIZE), value });
         }

@@ -9,7 +9,7 @@ use crate::format::inode::{FILE_SIZE_MAX, at, encode_size};
 use crate::format::lane::Record;
 use crate::inode::Inode;
 use crate::journal::Store;
-use crate::pmem::Flushed;
+use crate::pmem::{Flushed, Mistake, mistake};
 use crate::space::{Purpose, Reference};
 use crate::units::{BLOCK_SIZE, BlockNumber, CHUNK_BLOCKS, FileBlock, blocks_for};
 
@@ -124,7 +124,8 @@ fn raise_range(
         let content = match found.mapped {
             None => Content::Hole,
             Some(mapped) => {
-                for block in 0..piece {
+                let raised = if mistake(Mistake::ClonedRangeNotRaised) { 0 } else { piece };
+                for block in 0..raised {
                     if let Err(error) = store.space.raise(mapped.block.add(block)) {
                         changes.push(Change {
                             start,
@@ -197,7 +198,9 @@ pub(crate) fn replace_contents(store: &Store, target: &Inode, source: &Inode) ->
     let size = source.size(store)?;
     source.protect_mapped(store, 0..u64::MAX)?;
     target.withdraw_mapped(store, 0..u64::MAX)?;
-    if let Some(root) = new.root {
+    if let Some(root) = new.root
+        && !mistake(Mistake::ReplacedContentsNotRaised)
+    {
         store.space.raise(root.entry.block)?;
     }
     let word = store.runtime.region.load(source.field(at::ROOT))?;

@@ -15,7 +15,7 @@ use crate::format::inode::{self, FILE_SIZE_MAX, at};
 use crate::inode::Inode;
 use crate::iomap::{Action, Iomap, Placement, Write};
 use crate::journal::Store;
-use crate::pmem::Flushed;
+use crate::pmem::{Flushed, Mistake, mistake};
 use crate::units::{BLOCK_SIZE, BlockNumber, FileBlock, blocks_for};
 
 /// What a write stores.
@@ -75,6 +75,9 @@ pub(crate) fn write(
     let old_size = inode.size(store)?;
     if offset > old_size {
         super::range::zero_beyond_end(store, inode, old_size, offset)?;
+    }
+    if end > old_size && mistake(Mistake::SizeBeforeData) {
+        grow_to(store, inode, end, size)?;
     }
     if let Err(error) = store_range(store, inode, offset, from) {
         let beyond = FileBlock::of(offset).0.max(blocks_for(old_size));
@@ -150,7 +153,7 @@ fn next_block(iomap: &Iomap) -> BlockNumber {
 /// The actor: the data, and around it the edges of the first and the last block.
 fn fill(store: &Store, iomap: &Iomap, start: u64, end: u64, from: Source<'_>, skip: u64) -> Result<Flushed> {
     let mut data = from.store(store, skip, end - start, iomap, start)?;
-    if iomap.action != Action::InPlace {
+    if iomap.action != Action::InPlace && !mistake(Mistake::EdgesForgotten) {
         data = data.join(edge(store, iomap, iomap.start.offset(), start)?);
         data = data.join(edge(store, iomap, end, (iomap.start.0 + iomap.blocks) * BLOCK_SIZE)?);
     }

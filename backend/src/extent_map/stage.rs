@@ -15,7 +15,7 @@ use super::lookup::{Tree, load_entry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::entry::{Entry, HEIGHT_MAX, NODE_ENTRIES, Root, span};
 use crate::format::lane::Record;
-use crate::pmem::Flushed;
+use crate::pmem::{Flushed, Mistake, mistake};
 use crate::space::counts::read_node;
 use crate::space::{Purpose, Reference, Reservation, Space};
 use crate::units::{BLOCK_BYTES, BlockNumber, FileBlock};
@@ -297,7 +297,7 @@ impl Stager<'_> {
                 kept[index] = None;
             }
         }
-        if old.is_some() && !exclusive {
+        if old.is_some() && !exclusive && !mistake(Mistake::SharedChildrenNotRaised) {
             for entry in kept.iter().flatten() {
                 self.space.raise(entry.block)?;
                 self.staged.raised.push(Reference::deep(entry.block, level - 1));

@@ -15,7 +15,7 @@ pub(crate) const MAGIC: [u8; 8] = *b"DAXCOWSS";
 /// The version that is written, and the last one that is read.
 pub(crate) const VERSION: u32 = 1;
 /// Bytes of a header before the name.
-pub(crate) const HEADER_BYTES: usize = 84;
+pub(crate) const HEADER_BYTES: usize = 80;
 /// Bytes of a record before its payload.
 pub(crate) const RECORD_BYTES: usize = 12;
 /// Bytes of data in a record at most; such records also begin at multiples of it.
@@ -93,7 +93,7 @@ impl Header {
             let message = format!("the stream uses features {features:#x} that this program does not know");
             return Err(Error::new(ErrorKind::UnsupportedVersion, message));
         }
-        match Reader(&fixed[72..]).u32()? {
+        match Reader(&fixed[68..]).u32()? {
             len if (1..=255).contains(&len) => Ok(usize::try_from(len).unwrap_or(0)),
             len => Err(bad(format!("the header of the stream is damaged: a name of {len} bytes"))),
         }
@@ -101,14 +101,14 @@ impl Header {
 
     /// Reads a header and the checksum that the first record's continues.
     pub(crate) fn decode(fixed: &[u8; HEADER_BYTES], name: &[u8]) -> Result<(Header, u32)> {
-        let crc = crc32c::crc32c_append(crc32c::crc32c(&fixed[..80]), name);
-        let stored = Reader(&fixed[80..]).u32()?;
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&fixed[..76]), name);
+        let stored = Reader(&fixed[76..]).u32()?;
         if stored != crc {
             return Err(bad(format!(
                 "the header of the stream is damaged: expected checksum {crc:#010x}, found {stored:#010x}"
             )));
         }
-        let mut from = Reader(&fixed[16..80]);
+        let mut from = Reader(&fixed[16..76]);
         let header = Header {
             identity: from.array()?,
             parent: from.array()?,

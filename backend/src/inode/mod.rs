@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::inode::{self, Birth, DURABLE_BYTES, INODE_SIZE, Kind, KindWord, at, field};
 use crate::journal::Store;
 use crate::pmem::medium::Granularity;
-use crate::pmem::{Access, Durable, Flushed};
+use crate::pmem::{Access, Durable, Flushed, Mistake, mistake};
 use crate::runtime;
 use crate::runtime::mappings::Revocation;
 use crate::runtime::robust::Held;
@@ -149,7 +149,7 @@ impl Inode {
     /// leaves. The caller holds the lock.
     pub(crate) fn settle_size(&self, store: &Store) -> Result<()> {
         let region = &store.runtime.region;
-        if region.load_u32(self.field(at::LAZY_SIZE))? == 0 {
+        if region.load_u32(self.field(at::LAZY_SIZE))? == 0 || mistake(Mistake::LazySizeForgotten) {
             return Ok(());
         }
         region.fence(region.flush_range(self.field(at::SIZE), 8))?;
@@ -203,6 +203,12 @@ impl Core {
     /// Ends this process's membership, as dropping does, and says how that went.
     pub(crate) fn close(mut self) -> Result<()> {
         self.finish()
+    }
+
+    /// Ends this process's membership as its death does.
+    #[cfg(feature = "sim")]
+    pub(crate) fn abandon(mut self) {
+        self.closer = None;
     }
 
     fn finish(&mut self) -> Result<()> {

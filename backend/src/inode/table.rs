@@ -11,7 +11,7 @@ use crate::format::inode::{self, Birth, INODE_SIZE, Kind, KindWord};
 use crate::format::lane::{RECORDS_MAX, Record};
 use crate::format::layout::TABLE_INODE;
 use crate::journal::Store;
-use crate::pmem::Flushed;
+use crate::pmem::{Flushed, Mistake, mistake};
 use crate::runtime::at;
 use crate::space::Purpose;
 use crate::units::{BLOCK_SIZE, FileBlock, InodeNumber, PoolOffset};
@@ -78,7 +78,7 @@ impl Table {
         let kind = KindWord { kind: new.kind, snapshot: new.snapshot, generation };
         let created = new.created.unwrap_or_else(now_ns);
         let birth = Birth { number: inode.number, created, origin: new.origin, attribute: new.attribute };
-        let unused = KindWord { kind: Kind::Free, ..kind };
+        let unused = if mistake(Mistake::InodeTorn) { kind } else { KindWord { kind: Kind::Free, ..kind } };
         let region = &store.runtime.region;
         // Only what is whole may count as an inode: a torn one could still name the blocks of its former life.
         let mut bytes = inode::encode(unused, 0, new.root, new.size, birth);

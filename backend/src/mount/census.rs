@@ -14,9 +14,10 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
 use super::finding::{Finding, Remedy};
+use super::workers;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::entry::{Entry, LOST_ROOT, Root, lost, span};
 use crate::format::inode::{self, DURABLE_BYTES, INODE_SIZE, Kind, KindWord};
@@ -31,6 +32,8 @@ use crate::units::{BLOCK_SIZE, BlockNumber, CHUNK_BLOCKS, InodeNumber, PoolOffse
 const CHUNK: usize = 512;
 const _: () = assert!(CHUNK as u64 == CHUNK_BLOCKS);
 const INODES_PER_BLOCK: u64 = BLOCK_SIZE / INODE_SIZE;
+/// A thread for so many chunks: fewer are counted before another one has started.
+const CHUNKS_PER_THREAD: usize = 64;
 /// Problems that are described; more are only counted.
 const PROBLEMS_MAX: usize = 1000;
 
@@ -126,12 +129,6 @@ impl Owner {
             Owner::File => Some(word),
         }
     }
-}
-
-/// Work to share, and how much of it is being done.
-struct Queue {
-    state: Mutex<(Vec<Task>, usize)>,
-    changed: Condvar,
 }
 
 impl<'a> Census<'a> {
@@ -372,21 +369,8 @@ impl<'a> Census<'a> {
     }
 
     fn work(&self, tasks: Vec<Task>) -> Result<()> {
-        let queue = Queue { state: Mutex::new((tasks, 0)), changed: Condvar::new() };
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let failure = Mutex::new(None);
-        std::thread::scope(|scope| {
-            let worker = || {
-                if let Err(error) = queue.run(|task, more| self.perform(task, more)) {
-                    failure.lock().get_or_insert(error);
-                }
-            };
-            for _ in 1..threads {
-                scope.spawn(worker);
-            }
-            worker();
-        });
-        failure.into_inner().map_or(Ok(()), Err)
+        let threads = workers::threads_for(1 + self.chunks.len() / CHUNKS_PER_THREAD);
+        workers::share(tasks, threads, |task, more| self.perform(task, more))
     }
 
     fn perform(&self, task: Task, more: &mut Vec<Task>) -> Result<()> {
@@ -493,34 +477,4 @@ impl<'a> Census<'a> {
 
 fn index_in_chunk(block: BlockNumber) -> usize {
     usize::try_from(block.0 % CHUNK_BLOCKS).unwrap_or(0)
-}
-
-impl Queue {
-    /// Performs tasks until there are none and nobody is at work on one that may bring more.
-    fn run(&self, mut perform: impl FnMut(Task, &mut Vec<Task>) -> Result<()>) -> Result<()> {
-        let mut more = Vec::new();
-        let mut state = self.state.lock();
-        loop {
-            match state.0.pop() {
-                Some(task) => {
-                    state.1 += 1;
-                    drop(state);
-                    let performed = perform(task, &mut more);
-                    state = self.state.lock();
-                    state.1 -= 1;
-                    if performed.is_err() {
-                        state.0.clear();
-                        self.changed.notify_all();
-                        return performed;
-                    }
-                    state.0.append(&mut more);
-                    if state.0.len() > 1 || state.1 == 0 {
-                        self.changed.notify_all();
-                    }
-                }
-                None if state.1 == 0 => return Ok(()),
-                None => self.changed.wait(&mut state),
-            }
-        }
-    }
 }

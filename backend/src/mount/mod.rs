@@ -8,7 +8,7 @@
 //! | [`view`] | reading snapshots without writing to the pool |
 //! | [`close`] | the last handle, and the last member |
 //! | [`recover`] | a member that died: its lanes, ledgers and marks; inodes without a name |
-//! | [`census`] | counting every reference by walking all maps |
+//! | [`census`], `workers` | counting every reference by walking all maps, on all processors |
 //! | [`rebuild`] | reference counts from a census |
 //! | [`check`], [`names`], `tree_owners` | looking for contradictions, online |
 //! | `finding`, [`repair`] | what puts them right without guessing, when asked |
@@ -41,6 +41,7 @@ mod tree_owners;
 pub(crate) mod trim;
 pub(crate) mod usage;
 mod view;
+mod workers;
 
 pub use options::{CreateOptions, OpenOptions};
 

@@ -11,12 +11,13 @@ use parking_lot::Mutex;
 
 use super::census::Census;
 use super::check::Problem;
+use super::workers;
 use crate::error::{Error, Result};
 use crate::format::inode;
 use crate::format::layout;
 use crate::inode::Inode;
 use crate::journal::Store;
-use crate::pmem::{Flushed, Region};
+use crate::pmem::{Flushed, Mistake, Region, mistake};
 use crate::runtime::at;
 use crate::space::counts::{COUNT_MAX, chunk_hint};
 use crate::units::{BlockNumber, CHUNK_BLOCKS, CHUNK_SIZE};
@@ -122,7 +123,7 @@ fn store_counts(region: &Region, census: &Census<'_>, pool_blocks: u64, hidden: 
             }
         }
     };
-    let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u64).min(groups);
+    let threads = workers::threads_for(usize::try_from(groups).unwrap_or(usize::MAX));
     std::thread::scope(|scope| {
         for _ in 1..threads {
             scope.spawn(worker);
@@ -159,6 +160,7 @@ fn store_group(
                 let old = u32::from_le_bytes(old.try_into().unwrap_or_default());
                 let count = hidden.count(counted.next().unwrap_or(0), old);
                 free -= u64::from(count != 0);
+                let count = if mistake(Mistake::SharedCountedOnce) { count.min(1) } else { count };
                 bytes.extend(count.to_le_bytes());
             }
             flushed = flushed.join(region.flush_data(region.write(layout::count(first), &bytes)?));

@@ -41,6 +41,7 @@ struct Gap {
 pub(crate) fn scrub(store: &Store) -> Result<Vec<Problem>> {
     let (sound, lost) = (HashSet::new(), HashSet::new());
     let mut scrub = Scrub { store, sound, lost, problems: Vec::new() };
+    let mut seen = HashSet::new();
     let mut waiting = vec![(Directory::root(store)?, String::from("/"))];
     while let Some((directory, path)) = waiting.pop() {
         scrub.map(&directory.inode, "directory", &path, None);
@@ -56,7 +57,11 @@ pub(crate) fn scrub(store: &Store) -> Result<Vec<Problem>> {
             match scrub.inode(&entry) {
                 Ok((inode, Some(size))) => scrub.map(&inode, "file", &path, Some(size)),
                 Ok((inode, None)) => {
-                    waiting.push((Directory { inode, generation: entry.generation }, path + "/"));
+                    let directory = Directory { inode, generation: entry.generation };
+                    // One that has a second name is the check's.
+                    if seen.insert((entry.inode, entry.generation)) {
+                        waiting.push((directory, path + "/"));
+                    }
                 }
                 Err(error) => scrub.failed("inode", &path, &error),
             }

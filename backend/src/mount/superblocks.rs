@@ -5,7 +5,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::layout::SUPERBLOCKS;
 use crate::format::superblock::{RO_COMPAT_KNOWN, SUPERBLOCK_BYTES, Superblock, choose};
 use crate::os::process::random_bytes;
-use crate::pmem::Region;
+use crate::pmem::{Mistake, Region, mistake};
 use crate::units::{BLOCK_SIZE, PoolOffset};
 
 /// The superblock that counts, checked against the length of what is mapped.
@@ -65,7 +65,8 @@ fn read_copy(region: &Region, place: PoolOffset) -> Result<Superblock> {
 /// Writes the next version of the superblock, durably, over the older copy.
 pub(super) fn write(region: &Region, superblock: &mut Superblock) -> Result<()> {
     superblock.sequence += 1;
-    let older = SUPERBLOCKS[usize::from(superblock.sequence % 2 == 1)];
+    let second = (superblock.sequence % 2 == 1) != mistake(Mistake::NewerSuperblockOverwritten);
+    let older = SUPERBLOCKS[usize::from(second)];
     let stored = region.write(older, &superblock.encode())?;
     region.fence(region.flush(stored)).map(drop)
 }

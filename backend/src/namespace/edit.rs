@@ -11,7 +11,7 @@ use crate::format::inode::{self, at};
 use crate::format::lane::Record;
 use crate::inode::Inode;
 use crate::journal::Store;
-use crate::pmem::Flushed;
+use crate::pmem::{Flushed, Mistake, mistake};
 use crate::runtime::sequence::Change;
 use crate::units::PoolOffset;
 
@@ -102,7 +102,8 @@ impl Edit {
     pub(crate) fn unlink(&mut self, store: &Store, inode: &Inode) -> Result<u32> {
         let place = inode.field(at::LINKS);
         let word = self.pending(place, || store.runtime.region.load(place))?;
-        let links = inode::decode_links(word, inode.number)?.saturating_sub(1);
+        let links =
+            inode::decode_links(word, inode.number)?.saturating_sub(u32::from(!mistake(Mistake::LinkKept)));
         self.set_links(inode, links);
         Ok(links)
     }

@@ -22,7 +22,7 @@ use crate::format::lane::Record;
 use crate::inode::table::{NewInode, Table};
 use crate::inode::{Core, Inode};
 use crate::journal::Store;
-use crate::pmem::Flushed;
+use crate::pmem::{Flushed, Mistake, mistake};
 use crate::runtime::at;
 use crate::runtime::gate::Mark;
 use crate::runtime::robust::Held;
@@ -264,7 +264,9 @@ impl<'a> Namespace<'a> {
         let entry = Dirent { hash, name: target.name.to_vec(), ..moved.clone() };
         let mut edit = Edit::new();
         edit.insert(self.store, &target.directory, &entry)?;
-        edit.remove(self.store, &source.directory, moved)?;
+        if !mistake(Mistake::OldNameKept) {
+            edit.remove(self.store, &source.directory, moved)?;
+        }
         let mut unlinked = None;
         if let Some(replaced) = replaced {
             let inode = Table::get(self.store, replaced.inode)?;

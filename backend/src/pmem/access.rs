@@ -95,7 +95,7 @@ impl Region {
         let around = self.persistence == Persistence::Line && bytes(len) >= NON_TEMPORAL;
         let store =
             || if around { self.store_around(to, source, bytes(len)) } else { plain(to, source, bytes(len)) };
-        let answer = self.noting_store(at, len, around, || match store() {
+        let backed = || match store() {
             // A hole in a sparse file that the host had no space for at that moment.
             Err(lost) => {
                 if self.back(at, len) {
@@ -105,7 +105,11 @@ impl Region {
                 }
             }
             Ok(()) => Ok(()),
-        });
+        };
+        let answer = match source {
+            Source::Memory(_) => self.noting_store(at, len, around, backed),
+            Source::Zeros => self.noting_zeros(at, len, around, backed),
+        };
         match answer {
             Ok(()) if around => Ok(Stored::flushed()),
             Ok(()) => Ok(Stored::range(at, len)),

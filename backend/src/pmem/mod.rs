@@ -17,6 +17,7 @@
 //! | `view` | pointers that leave, and what happens to them when memory is lost |
 //! | `window` | contiguous address space for stretches of files |
 //! | `sim` | with the feature of that name, a recorder of all that happens to the medium |
+//! | `mistake` | mistakes that tests switch on |
 //! | `arch` | the routines in assembler, and a portable path |
 //!
 //! Invariants: every access is range-checked against what is mapped; no reference to pool memory exists anywhere; lost
@@ -27,6 +28,7 @@ mod arch;
 mod failed_sync;
 mod losses;
 pub(crate) mod medium;
+mod mistake;
 mod persist;
 mod region;
 #[cfg(feature = "sim")]
@@ -39,6 +41,7 @@ pub(crate) mod window;
 mod words;
 
 pub use failed_sync::FailedSync;
+pub(crate) use mistake::{Mistake, mistake};
 pub(crate) use persist::{Durable, Flushed};
 pub(crate) use region::{Access, MapOptions, Region};
 pub(crate) use view::ViewGuard;

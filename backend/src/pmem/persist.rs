@@ -219,9 +219,10 @@ impl Region {
         if len == 0 {
             return Ok(true);
         }
-        file::punch_hole(self.file(), at.0, len).map_err(|error| {
+        let punched = file::punch_hole(self.file(), at.0, len).map_err(|error| {
             Error::os(format!("fallocate to punch a hole of {len} bytes at {at}"), error).at(self.path())
-        })
+        });
+        punched.inspect(|_| self.noting_discard(at, len))
     }
 
     /// One or two stretches are cheaper to name; for more, one flush of the whole file.

@@ -10,8 +10,10 @@
 #![expect(unsafe_code, reason = "pointers into the mapped pool")]
 
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
@@ -20,7 +22,7 @@ use super::arch::{Cpu, Lost};
 use super::losses::Losses;
 use super::medium::{self, Dax, Durability, FlushMode, Granularity, Medium, Storage};
 use super::persist::Syncs;
-use super::sim::Recorder;
+use super::sim::{self, Recorder};
 use super::view;
 use crate::error::{Error, ErrorKind, Result};
 use crate::os::mmap::{Mapping, Reservation};
@@ -88,7 +90,7 @@ pub(crate) struct Region {
     extending: Mutex<()>,
     // Dropped last, in this order: faults are ours as long as there is memory.
     _watch: fault::Watch,
-    reservation: Reservation,
+    reservation: Arc<Reservation>,
 }
 
 // SAFETY: the pointer is into the reservation, which the region owns and which may be used from any thread; every access
@@ -117,11 +119,21 @@ impl Region {
             return Err(Error::new(ErrorKind::NotAPool, "the file is shorter than one block").at(path));
         }
         let wanted = RESERVE.max(len.saturating_mul(2));
-        let reservation = Reservation::new(bytes(wanted), bytes(len))
-            .map_err(|error| Error::os(format!("reserve address space for {len} bytes"), error).at(path))?;
+        let reserve = || {
+            Reservation::new(bytes(wanted), bytes(len))
+                .map(Arc::new)
+                .map_err(|error| Error::os(format!("reserve address space for {len} bytes"), error).at(path))
+        };
+        let kept = match options.access {
+            Access::ReadWrite => sim::kept_mapping(&file, len),
+            _ => None,
+        };
+        let is_mapped = kept.is_some();
+        let reservation = kept.map_or_else(reserve, Ok)?;
         let generation = fork::generation();
-        let (mapping, medium, granularity) = first_mapping(&reservation, &file, storage, bytes(len), options)
-            .map_err(|error| error.at(path))?;
+        let (mapping, medium, granularity) =
+            first_mapping(&reservation, is_mapped, &file, storage, bytes(len), options)
+                .map_err(|error| error.at(path))?;
         let persistence = match granularity {
             _ if options.flush == FlushMode::Off || options.access != Access::ReadWrite => Persistence::None,
             Granularity::Byte => Persistence::Byte,
@@ -363,12 +375,17 @@ impl Region {
 impl Drop for Region {
     fn drop(&mut self) {
         view::forget(self.base.as_ptr() as usize, self.reservation.len());
+        #[cfg(feature = "sim")]
+        if self.recorder.is_on_tape() && self.mapping == Mapping::Shared && self.check_fork().is_ok() {
+            sim::keep_mapping(&self.file, self.len(), &self.reservation);
+        }
     }
 }
 
 /// Maps the whole file for the first time, and thereby learns what it lies on.
 fn first_mapping(
     reservation: &Reservation,
+    is_mapped: bool,
     file: &File,
     storage: Storage,
     len: usize,
@@ -379,7 +396,11 @@ fn first_mapping(
         Access::ReadOnly => Mapping::SharedReadOnly,
         Access::Private => Mapping::Private,
     };
-    let map = |how| reservation.map(file, 0, len, how);
+    let map = |how| match how {
+        Mapping::Shared if is_mapped => Ok(()),
+        _ if is_mapped => Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP)),
+        _ => reservation.map(file, 0, len, how),
+    };
     let failed = |error| Error::os(format!("map {len} bytes"), error);
     if let Storage::DaxDevice { .. } = storage {
         if options.access == Access::Private {
@@ -406,7 +427,7 @@ fn first_mapping(
     }
     map(plain).map_err(failed)?;
     match storage {
-        Storage::Memory => Ok((plain, Medium::Volatile, Granularity::CacheLine)),
+        Storage::Memory if !sim::plays_disk() => Ok((plain, Medium::Volatile, Granularity::CacheLine)),
         _ => Ok((plain, Medium::PageCache, Granularity::Page)),
     }
 }

@@ -137,7 +137,7 @@ impl Region {
         let place = self.place_u64(at)?;
         // SAFETY: an aligned word in the watched pool.
         let act = || unsafe { arch::store_u64(place, value) };
-        match self.noting_store(at, 8, false, act) {
+        match self.noting_publish(at, act) {
             Ok(()) => Ok(Stored::range(at, 8)),
             Err(lost) => Err(self.lost(lost, at, 8, Intent::Store)),
         }

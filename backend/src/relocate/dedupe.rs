@@ -17,7 +17,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::sites::{self, Site, Walked};
 use super::swing::{Place, Swing, perform};
 use crate::dax::read::stable;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::extent_map::Tree;
 use crate::format::lane::RECORDS_MAX;
 use crate::journal::Store;
@@ -162,8 +162,12 @@ fn examine(store: &Store, files: &[Walked], found: &mut dyn FnMut(Candidate)) ->
                 let tree = Tree::of(&store.space, site.inode.place)?;
                 match tree.naming(&store.space, site.at)? {
                     Some(naming) if naming.entry.block == block && !naming.entry.unwritten => {
-                        store.runtime.region.read(block.offset(), &mut buffer)?;
-                        Ok(Some(xxh3_64(&buffer)))
+                        match store.runtime.region.read(block.offset(), &mut buffer) {
+                            Ok(()) => Ok(Some(xxh3_64(&buffer))),
+                            // What the medium has lost is like nothing else.
+                            Err(error) if error.kind() == ErrorKind::MediaError => Ok(None),
+                            Err(error) => Err(error),
+                        }
                     }
                     _ => Ok(None),
                 }

@@ -106,7 +106,11 @@ fn behind_gate(store: &Store, swings: &[Swing]) -> Result<Vec<bool>> {
     let withdrawn = store.runtime.withdraw_everything();
     let prepared = withdrawn.and_then(|()| Pinned::find(store)).and_then(|pinned| {
         for swing in swings {
-            done.push(prepare(store, &pinned, swing, &mut step)?);
+            done.push(match prepare(store, &pinned, swing, &mut step) {
+                // Nothing has been raised for it yet: a block that cannot be read stays where it is.
+                Err(error) if error.kind() == ErrorKind::MediaError => false,
+                prepared => prepared?,
+            });
         }
         Ok(())
     });

@@ -306,8 +306,8 @@ impl Runtime {
 
 /// Makes the words of a slot that was just taken new.
 pub(super) fn reset_mappings(region: &impl Memory, slot: u32) -> Result<()> {
-    for at in [LOCK, REQUEST, ANSWER, REFUSED, WINDOWS] {
-        region.swap_u32(word(slot, at), 0)?;
+    for at in (LOCK..=WINDOWS).step_by(8) {
+        region.store_u64(word(slot, at), 0)?;
     }
     Ok(())
 }

@@ -242,11 +242,14 @@ impl<M: Memory, L: ByteLocks> Runtime<M, L> {
         Ok(self.is_current(member)? && self.lock_file.is_locked(slot_byte(member.slot))?)
     }
 
-    /// A description of a member for messages: `pid 12 (name)`.
+    /// A description of a member for messages: `pid 12 (name)`, and whether it is stopped.
     pub(crate) fn describe(&self, member: Member) -> String {
         let record =
             self.members().ok().and_then(|all| all.into_iter().find(|record| record.member == member));
         match record {
+            Some(record) if process::is_stopped(record.pid) => {
+                format!("pid {} ({}), which is stopped,", record.pid, record.name)
+            }
             Some(record) => format!("pid {} ({})", record.pid, record.name),
             None => format!("the former member of slot {}", member.slot),
         }

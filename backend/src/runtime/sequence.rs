@@ -54,16 +54,20 @@ impl<M: Memory, L: ByteLocks> Runtime<M, L> {
         // One that a dead member left odd has ended, and this is another.
         let odd = before.wrapping_add(1 + (before & 1));
         self.region.store_u64(place, odd)?;
-        Ok(Change { map: Some((place, odd)), ..self.begin_in_place(inode)? })
+        self.begin(inode, Some((place, odd)))
     }
 
     /// Begins a change of bytes in blocks that stay where they are. The caller holds the inode's lock.
     pub(crate) fn begin_in_place(&self, inode: PoolOffset) -> Result<Change<'_, M, L>> {
+        self.begin(inode, None)
+    }
+
+    fn begin(&self, inode: PoolOffset, map: Option<(PoolOffset, u64)>) -> Result<Change<'_, M, L>> {
         let place = field(inode, at::SEQUENCE);
         let odd = self.region.load(place)? | 1;
         self.region.store_u64(place, odd)?;
         self.region.fence_acquire();
-        Ok(Change { runtime: self, place, odd, map: None })
+        Ok(Change { runtime: self, place, odd, map })
     }
 
     /// The counter of changes of the inode's map, to be given to [`Runtime::remapped_once`].

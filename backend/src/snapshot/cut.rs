@@ -15,6 +15,7 @@ use crate::namespace::check_depth;
 use crate::namespace::directory::{self, Directory, Lock};
 use crate::namespace::path::components;
 use crate::namespace::visited::Visited;
+use crate::pmem::{Mistake, mistake};
 use crate::space::Reference;
 use crate::units::InodeNumber;
 
@@ -232,7 +233,9 @@ impl Finder<'_> {
         let place = inode.field(at::ROOT);
         let word = self.store.runtime.region.load(place)?;
         let size = inode.size(self.store)?;
-        if let Some(root) = Tree::from_word(place, word)?.root {
+        if let Some(root) = Tree::from_word(place, word)?.root
+            && !mistake(Mistake::CutNotRaised)
+        {
             self.store.space.raise(root.entry.block)?;
             self.raised.push(Reference::of_root(root));
         }

@@ -75,6 +75,12 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The bytes of an even number of hexadecimal digits.
+pub(super) fn unhex(digits: &[u8]) -> Option<Vec<u8>> {
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    digits.chunks(2).map(byte).collect()
+}
+
 /// The hidden directory of what has been received of a snapshot.
 pub(super) fn hidden_path(identity: Identity) -> std::path::PathBuf {
     Path::new("/.snapshots").join(format!(".receiving-{}", hex(&identity)))

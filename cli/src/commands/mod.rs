@@ -11,6 +11,7 @@ pub(crate) mod list;
 pub(crate) mod maintenance;
 pub(crate) mod print;
 pub(crate) mod snapshot;
+pub(crate) mod stream;
 
 use anyhow::Result;
 
@@ -44,11 +45,14 @@ fn dispatch(command: Command, pools: &Pools) -> Result<Status> {
         Command::Mkdir(mkdir) => mkdir.run(pools),
         Command::Clone(clone) => clone.run(pools),
         Command::Snapshot(snapshot) => snapshot.run(pools),
+        Command::Send(send) => send.run(pools),
+        Command::Receive(receive) => receive.run(pools),
         Command::Dedupe(dedupe) => dedupe.run(pools),
         Command::Defrag(defrag) => defrag.run(pools),
         Command::Check(check) => check.run(pools),
         Command::Grow(grow) => grow.run(pools),
         Command::Trim(trim) => trim.run(pools),
+        Command::Trace(trace) => trace.run(),
         Command::Completions(completions) => completions.run(),
     }
 }

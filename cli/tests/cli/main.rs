@@ -10,4 +10,5 @@ mod maintenance;
 mod processes;
 mod sharing;
 mod snapshot;
+mod stream;
 mod support;

@@ -25,6 +25,7 @@ static OURS: AtomicPtr<Vfs> = AtomicPtr::new(null_mut());
 /// becomes the default, again if SQLite was shut down and initialised meanwhile; a default that the program chose itself
 /// later is left alone.
 pub(crate) fn register(api: &'static Api, make_default: bool) -> Result<(), String> {
+    daxcow::events::listen_from_env();
     let registered = api.find_vfs(Some(NAME));
     let ours = OURS.load(Ordering::Acquire);
     if !registered.is_null() && registered != ours {

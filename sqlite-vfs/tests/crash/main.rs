@@ -52,6 +52,7 @@ impl Sample {
             singles: factor * singles,
             subsets: factor * subsets,
             unit: self.unit,
+            ..Effort::default()
         }
     }
 
@@ -186,7 +187,7 @@ fn forgotten_flushes_and_fences_are_noticed() {
         for fault in performed.recording.faults() {
             let name = match fault {
                 Fault::SkipFlush(line) => format!("flush at {line}"),
-                Fault::SkipFence(line) => format!("fence at {line}"),
+                Fault::SkipFence(line) | Fault::PublishEarly(line) => format!("fence at {line}"),
             };
             let seen = noticed.entry(name).or_default();
             if seen.is_none() {

@@ -50,6 +50,7 @@ impl Performed {
         let is_forgotten = |entry: &Entry| match fault {
             Fault::SkipFlush(line) => matches!(entry.event, Event::Flush { .. }) && entry.site == line,
             Fault::SkipFence(line) => entry.event == Event::Fence && entry.site == line,
+            Fault::PublishEarly(_) => false,
         };
         let mut kept = 0;
         let (mut places, mut missing) = (vec![0], Vec::new());
@@ -63,7 +64,7 @@ impl Performed {
         }
         let faulty = Performed {
             workload: self.workload.clone(),
-            recording: self.recording.with_fault(fault),
+            recording: self.recording.with_fault(fault, &[]).0,
             ends: self.ends.iter().map(|&end| places[end]).collect(),
             states: self.states.clone(),
             file_bytes: self.file_bytes,

@@ -1,5 +1,6 @@
-//! Using everything in a damaged pool: it is opened, checked, listed, read, compared, written, closed, opened again and read
-//! without writing. Errors are right answers, as long as they are typed and come soon.
+//! Using everything in a damaged pool: it is opened, checked, listed, read, compared, written, closed and opened again; or only
+//! read; or repaired, and repaired again, which then must have nothing to do. Errors are right answers, as long as they are typed
+//! and come soon.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -24,6 +25,29 @@ pub struct Seen {
     pub problems: usize,
     /// Calls that failed.
     pub errors: usize,
+}
+
+/// What is done with a pool.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// It is opened and written.
+    Write,
+    /// It is opened for reading its snapshots.
+    Read,
+    /// It is repaired.
+    Repair,
+}
+
+impl Mode {
+    /// The mode that a number chooses.
+    #[must_use]
+    pub const fn of(number: u8) -> Mode {
+        match number % 4 {
+            0 => Mode::Read,
+            1 => Mode::Repair,
+            _ => Mode::Write,
+        }
+    }
 }
 
 struct Examination {
@@ -59,31 +83,57 @@ impl Examination {
 ///
 /// # Errors
 /// What no pool may do, whatever its bytes.
-pub fn examine(path: &Path) -> Result<Seen, String> {
+pub fn examine(path: &Path, mode: Mode) -> Result<Seen, String> {
     let mut examination = Examination { seen: Seen::default(), last: Instant::now() };
-    for round in 0..2 {
-        let opened = Pool::open(path, &OpenOptions::new());
-        let Some(pool) = examination.note("open", opened)? else { break };
-        examination.seen.opened = true;
-        let report = examination.note("check", pool.check())?;
-        if round == 0 {
-            examination.seen.problems = report.map_or(0, |report| report.problems.len());
+    match mode {
+        Mode::Write => examination.write(path)?,
+        Mode::Read => {
+            let opened = Pool::open(path, &OpenOptions::new().read_only(true));
+            if let Some(pool) = examination.note("open for reading", opened)? {
+                examination.note("check a view", pool.check())?;
+                examination.read_all(&pool)?;
+            }
         }
-        examination.read_all(&pool)?;
-        examination.change_all(&pool, round)?;
-        let _counted = examination.note("check", pool.check())?;
-        let closed = pool.close();
-        examination.note("close", closed)?;
-    }
-    let opened = Pool::open(path, &OpenOptions::new().read_only(true));
-    if let Some(pool) = examination.note("open for reading", opened)? {
-        examination.note("check a view", pool.check())?;
-        examination.read_all(&pool)?;
+        Mode::Repair => examination.repair(path)?,
     }
     Ok(examination.seen)
 }
 
 impl Examination {
+    fn write(&mut self, path: &Path) -> Result<(), String> {
+        let Some(pool) = self.note("open", Pool::open(path, &OpenOptions::new()))? else { return Ok(()) };
+        self.seen.opened = true;
+        let report = self.note("check", pool.check())?;
+        self.seen.problems = report.map_or(0, |report| report.problems.len());
+        self.read_all(&pool)?;
+        self.change_all(&pool)?;
+        self.note("check", pool.check())?;
+        self.note("close", pool.close())?;
+        if let Some(pool) = self.note("open again", Pool::open(path, &OpenOptions::new()))? {
+            self.note("check again", pool.check())?;
+            self.note("close again", pool.close())?;
+        }
+        Ok(())
+    }
+
+    fn repair(&mut self, path: &Path) -> Result<(), String> {
+        let repaired = Pool::repair(path, &OpenOptions::new());
+        let Some(first) = self.note("repair", repaired)? else { return Ok(()) };
+        let Some(second) = self.note("repair again", Pool::repair(path, &OpenOptions::new()))? else {
+            return Err("a pool that was repaired is refused".to_owned());
+        };
+        if !second.repaired.is_empty() {
+            return Err(format!("a repair left something for the next one: {:#?}", second.repaired));
+        }
+        self.seen.problems = first.repaired.len() + first.left.problems.len();
+        let Some(pool) = self.note("open", Pool::open(path, &OpenOptions::new()))? else {
+            return Err("a pool that was repaired is not opened".to_owned());
+        };
+        self.seen.opened = true;
+        self.read_all(&pool)?;
+        self.note("close", pool.close()).map(drop)
+    }
+
     fn read_all(&mut self, pool: &Pool) -> Result<(), String> {
         let mut waiting = vec![PathBuf::from("/")];
         let mut names = 0;
@@ -128,21 +178,21 @@ impl Examination {
         Ok(())
     }
 
-    fn change_all(&mut self, pool: &Pool, round: usize) -> Result<(), String> {
+    fn change_all(&mut self, pool: &Pool) -> Result<(), String> {
         for path in ["/new", "/a", "/b", "/d/e/f", "/tall", "/many/7", "/d/clone"] {
             self.change(pool, path)?;
         }
-        self.note("clone_tree", pool.clone_tree("/d", format!("/copy{round}")))?;
-        self.note("rename", pool.rename("/a", format!("/many/moved{round}")))?;
+        self.note("clone_tree", pool.clone_tree("/d", "/copy"))?;
+        self.note("rename", pool.rename("/a", "/many/moved"))?;
         self.note("rename over", pool.rename("/tail", "/b"))?;
-        self.note("rename a directory", pool.rename("/d/e", format!("/e{round}")))?;
-        self.note("hard_link", pool.hard_link("/b", format!("/many/linked{round}")))?;
+        self.note("rename a directory", pool.rename("/d/e", "/e"))?;
+        self.note("hard_link", pool.hard_link("/b", "/many/linked"))?;
         self.note("create_dir_all", pool.create_dir_all("/x/y/z"))?;
         self.note("remove_dir", pool.remove_dir("/x/y/z"))?;
-        self.note("create_snapshot", pool.create_snapshot::<&str>(&format!("t{round}"), &[]))?;
-        self.note("create_snapshot of a part", pool.create_snapshot(&format!("u{round}"), &["/d", "/b"]))?;
+        self.note("create_snapshot", pool.create_snapshot::<&str>("t", &[]))?;
+        self.note("create_snapshot of a part", pool.create_snapshot("u", &["/d", "/b"]))?;
         self.note("rollback", pool.rollback("part", RollbackOptions { force: true }))?;
-        self.note("rollback", pool.rollback(&format!("t{round}"), RollbackOptions { force: true }))?;
+        self.note("rollback", pool.rollback("t", RollbackOptions { force: true }))?;
         self.note("delete_snapshot", pool.delete_snapshot("s"))?;
         self.note("remove_dir_all", pool.remove_dir_all("/many"))?;
         self.note("remove_file", pool.remove_file("/b"))?;

@@ -4,7 +4,7 @@ use arbitrary::{Arbitrary, Unstructured};
 
 use super::Bench;
 use super::bases::Base;
-use super::examine::examine;
+use super::examine::{Mode, examine};
 use crate::anatomy::parts::{LANES, RUNTIME, SLOTS, SUPERBLOCKS, count, hint};
 use crate::anatomy::words::{BLOCK, CONTENT, Salt, entry_place, seal};
 use crate::anatomy::{Anatomy, Image, write};
@@ -62,7 +62,7 @@ pub struct Change {
 /// An input, read.
 #[derive(Arbitrary, Clone, PartialEq, Eq, Debug)]
 pub struct Input {
-    /// The base.
+    /// The base, and what is done with it.
     pub base: u8,
     /// What is changed.
     pub changes: Vec<Change>,
@@ -79,7 +79,7 @@ pub(super) fn run(bench: &Bench, input: &[u8]) -> Result<(), String> {
         apply(&mut image, base, change);
     }
     image.store_over(&bench.place.pool()).map_err(|error| error.to_string())?;
-    examine(&bench.place.pool()).map(drop)
+    examine(&bench.place.pool(), Mode::of(input.base / 8)).map(drop)
 }
 
 fn pick<T: Copy>(from: &[T], number: impl Into<u64>) -> Option<T> {

@@ -3,7 +3,7 @@
 use arbitrary::{Arbitrary, Unstructured};
 
 use super::Bench;
-use super::examine::examine;
+use super::examine::{Mode, examine};
 use crate::anatomy::Image;
 
 /// Bytes of a pool that are to be others.
@@ -40,10 +40,8 @@ pub enum How {
 /// An input, read.
 #[derive(Arbitrary, Clone, PartialEq, Eq, Debug)]
 pub struct Input {
-    /// The base.
+    /// The base, and what is done with it.
     pub base: u8,
-    /// The size of the file in chunks less than the pool has, now and then.
-    pub cut: u8,
     /// What is changed.
     pub patches: Vec<Patch>,
 }
@@ -60,7 +58,7 @@ pub(super) fn run(bench: &Bench, input: &[u8]) -> Result<(), String> {
         apply(&mut image, &blocks, patch);
     }
     image.store_over(&bench.place.pool()).map_err(|error| error.to_string())?;
-    examine(&bench.place.pool()).map(drop)
+    examine(&bench.place.pool(), Mode::of(input.base / 8)).map(drop)
 }
 
 fn choose(image: &Image, blocks: &[u64], number: u16) -> u64 {

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::death::{Company, Scene};
 use super::script::{Script, joined, scripts};
+use super::stop::{Stopped, stop};
 use crate::rng::Rng;
 
 /// Everybody whom a victim may die beside, but for recoverers.
@@ -28,6 +29,8 @@ pub struct Tally {
     pub deaths: u64,
     /// Deaths of recoverers.
     pub recoverers: u64,
+    /// Openings that recovered the pool.
+    pub recoveries: u64,
     /// Scripts all of whose steps were gone through, beside everybody.
     pub whole: u64,
     /// What went wrong, one sentence each.
@@ -42,11 +45,11 @@ struct Campaign {
     end: Option<Instant>,
 }
 
-/// Runs a campaign and says how it went: the tally, and the summary line.
+/// Runs a campaign and says how it went: the tally, and the summary as one line for people and one of numbers for programs.
 ///
 /// # Errors
 /// Where it cannot begin.
-pub fn run(effort: Effort, seed: u64) -> Result<(Tally, String), String> {
+pub fn run(effort: Effort, seed: u64) -> Result<(Tally, [String; 2]), String> {
     let end = match effort {
         Effort::Sample(_) => None,
         Effort::Everything(time) => Some(Instant::now() + time),
@@ -56,21 +59,59 @@ pub fn run(effort: Effort, seed: u64) -> Result<(Tally, String), String> {
         Effort::Sample(deaths) => campaign.sample(deaths),
         Effort::Everything(_) => campaign.everything(),
     }
-    let Campaign { scene, tally, .. } = campaign;
+    let Campaign { scene, mut tally, .. } = campaign;
+    tally.recoveries = scene.recoveries.get();
     let shared = scene.shared;
     let line = format!(
-        "deaths: {} scripts ({} through all steps), {} death steps, {} recoverers killed, {} operations of survivors, \
+        "deaths: {} scripts ({} through all steps), {} death steps, {} recoverers killed, {} recoveries, {} operations of survivors, \
          half within {:.1?}, longest {:.1?}, {} failures",
         tally.scripts,
         tally.whole,
         tally.deaths,
         tally.recoverers,
+        tally.recoveries,
         shared.operations(),
         shared.quantile(0.5),
         shared.longest(),
         tally.failures.len()
     );
-    Ok((tally, line))
+    let numbers = format!(
+        "numbers {} {} {} {} {} {}",
+        tally.scripts,
+        tally.deaths,
+        tally.recoverers,
+        tally.recoveries,
+        shared.longest().as_micros(),
+        tally.failures.len()
+    );
+    Ok((tally, [line, numbers]))
+}
+
+/// Stops members `count` times, each at a random step of a random script, and says what it was like for others.
+///
+/// # Errors
+/// What went wrong first, as a sentence.
+pub fn stops(count: u64, seed: u64) -> Result<(), String> {
+    let scene = Scene::new()?;
+    let mut rng = Rng::new(seed);
+    // Of a script that replaces everything nothing can be kept beside.
+    let scripts: Vec<Script> = scripts().into_iter().filter(|script| !script.of_all).collect();
+    let (mut marked, mut others) = (0, 0);
+    for _ in 0..count {
+        let script = rng.pick(&scripts);
+        let steps = scene.die(script, u64::MAX, Company::Nobody)?.steps.unwrap_or(1);
+        let step = 1 + rng.below(steps);
+        match stop(&scene, script, step) {
+            Ok(Stopped::Marked) => marked += 1,
+            Ok(_) => others += 1,
+            Err(what) => return Err(format!("{:?}, stopped at step {step}: {what}", script.name)),
+        }
+    }
+    println!("stops: {marked} in an operation, {others} others, 0 failures");
+    match (count, marked) {
+        (8.., 0) => Err("nobody was stopped in an operation".into()),
+        _ => Ok(()),
+    }
 }
 
 impl Campaign {

@@ -1,9 +1,10 @@
 //! One death: who is there, who dies when, and what must hold afterwards.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use daxcow::sim::{die_at_step, steps};
+use daxcow::sim::{die_at_step, steps, stop_at_step};
 use daxcow::{OpenOptions, Pool};
 
 use super::script::Script;
@@ -18,7 +19,7 @@ use crate::session::{Session, Setup};
 use crate::system::Forked;
 
 /// How long a process may take to end.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// How long an operation of a survivor may take.
 pub const WAIT_MAX: Duration = Duration::from_secs(1);
 /// Rounds that survivors do after the death.
@@ -45,9 +46,11 @@ pub enum Company {
 #[derive(Debug)]
 pub struct Scene {
     place: Place,
-    template: Template,
+    pub(super) template: Template,
     /// What the processes say.
     pub shared: Shared,
+    /// Openings that recovered the pool.
+    pub recoveries: Cell<u64>,
 }
 
 /// How a death went.
@@ -67,14 +70,14 @@ impl Scene {
     pub fn new() -> Result<Scene, String> {
         let place = Place::new();
         let template = Template::make(&place.pool(), POOL_BYTES)?;
-        Ok(Scene { place, template, shared: Shared::new() })
+        Ok(Scene { place, template, shared: Shared::new(), recoveries: Cell::new(0) })
     }
 
-    fn pool(&self) -> PathBuf {
+    pub(super) fn pool(&self) -> PathBuf {
         self.place.pool()
     }
 
-    fn open(&self) -> Result<Pool, String> {
+    pub(super) fn open(&self) -> Result<Pool, String> {
         Pool::open(self.pool(), &OpenOptions::new()).map_err(|error| format!("opening: {error:?}"))
     }
 
@@ -142,7 +145,7 @@ impl Scene {
             let start = arm(dies_at);
             let done =
                 self.open().and_then(|pool| pool.close().map_err(|error| format!("closing: {error:?}")));
-            shared.acknowledge(1, crate::kill::death::steps_since(start));
+            shared.acknowledge(1, steps_since(start));
             said(done)
         });
         recoverer.expect_success_or_kill(PATIENCE).map_err(|what| format!("the recoverer: {what}"))?;
@@ -171,7 +174,7 @@ impl Scene {
     /// Runs the victim to its death or its end; then how many steps it took.
     fn victim(&self, script: &Script, step: u64) -> Result<Option<u64>, String> {
         let (path, shared) = (self.pool(), self.shared);
-        let mut victim = Forked::start(|| said(perform(&path, shared, script, step)));
+        let mut victim = Forked::start(|| said(perform(&path, shared, script, || arm(step))));
         victim.expect_success_or_kill(PATIENCE).map_err(|what| format!("the victim: {what}"))?;
         match (shared.steps(), step) {
             (None, u64::MAX) => Err("the victim died by itself".into()),
@@ -179,14 +182,16 @@ impl Scene {
         }
     }
 
-    fn judge(&self, pool: &Pool, script: &Script) -> Result<(), String> {
+    pub(super) fn judge(&self, pool: &Pool, script: &Script) -> Result<(), String> {
         let complete = usize::try_from(self.shared.complete()).unwrap_or(usize::MAX).min(script.ops.len());
         aftermath::judge(pool, &script.ops, &states(script), complete, Promise::AtReturn)
     }
 
     /// Opens the pool as the first one, and expects it whole: nothing is open, held, pinned, reserved or lost.
-    fn judge_anew(&self, script: &Script) -> Result<(), String> {
+    pub(super) fn judge_anew(&self, script: &Script) -> Result<(), String> {
         let pool = self.open()?;
+        let recovered = pool.info().map_err(|error| format!("asking: {error:?}"))?.recovered;
+        self.recoveries.set(self.recoveries.get() + u64::from(recovered.is_some()));
         self.judge(&pool, script)
             .and_then(|()| nothing_leaks(&pool))
             .map_err(|what| format!("opened anew: {what}"))?;
@@ -201,19 +206,36 @@ fn arm(step: u64) -> u64 {
     start
 }
 
+/// Lets somebody join, then arms the stop of this process, `step` steps from then.
+fn arm_stop(shared: Shared, step: u64) -> u64 {
+    shared.prepared();
+    while !shared.may_go() {
+        std::thread::sleep(Duration::from_micros(100));
+    }
+    let start = steps();
+    stop_at_step(start.saturating_add(step));
+    start
+}
+
+/// Starts a process that stops before step `step` of `script`, once it may go.
+pub(super) fn stopping(scene: &Scene, script: &Script, step: u64) -> Forked {
+    let (path, shared) = (scene.pool(), scene.shared);
+    Forked::start(|| said(perform(&path, shared, script, || arm_stop(shared, step))))
+}
+
 /// Steps since `start`.
-#[must_use]
-pub fn steps_since(start: u64) -> u64 {
+fn steps_since(start: u64) -> u64 {
     steps() - start
 }
 
-fn perform(path: &Path, shared: Shared, script: &Script, step: u64) -> Result<(), String> {
+/// Prepares the pool, arms, and performs the script.
+fn perform(path: &Path, shared: Shared, script: &Script, arm: impl FnOnce() -> u64) -> Result<(), String> {
     let setup = Setup { pool: path.to_owned(), members: 1, base: String::new(), may_run_out: false };
     let mut session = Session::join(setup).map_err(|error| format!("joining: {error:?}"))?;
     for op in before() {
         session.step(&op).map_err(|mismatch| format!("preparing, {op:?}: {}", mismatch.0))?;
     }
-    let start = arm(step);
+    let start = arm();
     for op in &script.ops {
         session.step(op).map_err(|mismatch| format!("{op:?}: {}", mismatch.0))?;
         shared.complete_one();
@@ -265,7 +287,7 @@ fn nothing_leaks(pool: &Pool) -> Result<(), String> {
 }
 
 /// Waits until `done`, 30 seconds at most.
-fn wait_until(who: &str, mut done: impl FnMut() -> Result<bool, String>) -> Result<(), String> {
+pub(super) fn wait_until(who: &str, mut done: impl FnMut() -> Result<bool, String>) -> Result<(), String> {
     let start = Instant::now();
     while !done()? {
         if start.elapsed() > PATIENCE {
@@ -277,7 +299,7 @@ fn wait_until(who: &str, mut done: impl FnMut() -> Result<bool, String>) -> Resu
 }
 
 /// The exit code of a forked process, which says on standard error what went wrong.
-fn said(outcome: Result<(), String>) -> u8 {
+pub(super) fn said(outcome: Result<(), String>) -> u8 {
     match outcome {
         Ok(()) => 0,
         Err(what) => {

@@ -7,6 +7,8 @@
 //! | [`template`] | a pool that is laid down anew for each death |
 //! | [`survivor`] | what the others do meanwhile, each operation timed |
 //! | [`death`] | one death and its judgement |
+//! | [`stop`] | one member that is stopped, and what others can do meanwhile |
+//! | [`crowd`] | more processes than there are slots |
 //! | [`campaign`] | all deaths of all scripts, or a sample of them |
 //!
 //! A step is every store, flush and fence, every change of a lock, mark, counter or other volatile word, and every wait on
@@ -14,9 +16,11 @@
 //! second. It must not be called from a test's own process, but from `worker deaths`.
 
 pub mod campaign;
+pub mod crowd;
 pub mod death;
 pub mod script;
 pub mod shared;
+pub mod stop;
 pub mod survivor;
 pub mod template;
 
@@ -24,20 +28,25 @@ use std::time::Duration;
 
 use crate::rng::parse_number;
 
-/// The process that forks all others: `arguments` are `sample COUNT SEED` or `all SECONDS SEED`. Gives the exit code.
+/// The process that forks all others: `arguments` are `sample COUNT SEED`, `all SECONDS SEED`, `stops COUNT SEED` or `crowd`. Gives
+/// the exit code.
 #[must_use]
 pub fn main(arguments: &[String]) -> u8 {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if words.as_slice() == ["crowd"] {
+        return death::said(death::Scene::new().and_then(|scene| crowd::crowd(&scene)));
+    }
     let [how, amount, seed] = words.as_slice() else { return 2 };
     let (Some(amount), Some(seed)) = (parse_number(amount), parse_number(seed)) else { return 2 };
     let effort = match *how {
         "sample" => campaign::Effort::Sample(amount),
         "all" => campaign::Effort::Everything(Duration::from_secs(amount)),
+        "stops" => return death::said(campaign::stops(amount, seed)),
         _ => return 2,
     };
     match campaign::run(effort, seed) {
-        Ok((tally, line)) => {
-            println!("{line}");
+        Ok((tally, lines)) => {
+            lines.iter().for_each(|line| println!("{line}"));
             u8::from(!tally.failures.is_empty())
         }
         Err(what) => {

@@ -15,6 +15,8 @@ const STOP: usize = 0;
 const COMPLETE: usize = 1;
 const STEPS: usize = 2;
 const LONGEST: usize = 3;
+const READY: usize = 4;
+const GO: usize = 5;
 const ROUNDS: usize = 8;
 const LEDGER: usize = ROUNDS + SURVIVORS;
 const HISTOGRAM: usize = 64;
@@ -34,12 +36,13 @@ impl Shared {
         Shared(shared_words(HISTOGRAM + BUCKETS))
     }
 
-    /// Begins a new death: all but the histogram is zero again.
+    /// Begins a new death: all but the histogram and the longest wait is zero again.
     pub fn reset(self) {
-        self.0[..HISTOGRAM]
-            .iter()
-            .filter(|word| !std::ptr::eq(*word, &raw const self.0[LONGEST]))
-            .for_each(|word| word.store(0, Ordering::SeqCst));
+        for (index, word) in self.0[..HISTOGRAM].iter().enumerate() {
+            if index != LONGEST {
+                word.store(0, Ordering::SeqCst);
+            }
+        }
     }
 
     fn get(self, index: usize) -> u64 {
@@ -59,6 +62,28 @@ impl Shared {
     #[must_use]
     pub fn stopped(self) -> bool {
         self.get(STOP) != 0
+    }
+
+    /// The victim has prepared the pool.
+    pub fn prepared(self) {
+        self.set(READY, 1);
+    }
+
+    /// Whether the victim has prepared the pool.
+    #[must_use]
+    pub fn is_prepared(self) -> bool {
+        self.get(READY) != 0
+    }
+
+    /// Lets the victim begin.
+    pub fn go(self) {
+        self.set(GO, 1);
+    }
+
+    /// Whether the victim may begin.
+    #[must_use]
+    pub fn may_go(self) -> bool {
+        self.get(GO) != 0
     }
 
     /// One more operation of the victim is complete.

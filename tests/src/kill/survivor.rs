@@ -17,7 +17,6 @@ const VICTIMS: [&str; 2] = ["/own", "/shared"];
 const LOCK: u8 = 6;
 
 /// One survivor.
-#[derive(Debug)]
 pub struct Survivor {
     shared: Shared,
     index: usize,

@@ -47,7 +47,8 @@ impl Model {
             |slot: &Slot| self.handles.get(slot).is_some_and(|handle| handle.stale && !self.differs(handle));
         let batched = |slot: &Slot| self.handles.get(slot).is_some_and(|handle| handle.batch.is_some());
         match op {
-            Op::Open { slot, .. } => !empty(slot),
+            Op::Open { slot, .. } | Op::OpenUnnamed { slot, .. } => !empty(slot),
+            Op::AnotherHandle { slot, of } => !empty(slot) || empty(of),
             Op::Close { slot } => empty(slot),
             Op::Read { slot, .. }
             | Op::SeekData { slot, .. }
@@ -56,6 +57,7 @@ impl Model {
             | Op::Stat { slot }
             | Op::Sync { slot }
             | Op::View { slot, .. }
+            | Op::SharedMemory { slot }
             | Op::Defragment { slot, .. }
             | Op::Unlock { slot, .. } => empty(slot) || stale(slot),
             Op::Lock { slot, .. } => self.handles.get(slot).is_none_or(|handle| !self.may_lock(handle)),
@@ -76,6 +78,7 @@ impl Model {
                     || self.handles[target].member != self.handles[source].member
             }
             Op::BatchWrite { slot, .. }
+            | Op::BatchWriteElsewhere { slot, .. }
             | Op::BatchRead { slot, .. }
             | Op::BatchSetLen { slot, .. }
             | Op::BatchDiscard { slot } => !batched(slot) || stale(slot),
@@ -142,6 +145,7 @@ impl Model {
     pub fn apply(&mut self, op: &Op) -> Expected {
         match op {
             Op::CreateDir { path, .. } => done(self.create_dir(path)),
+            Op::CreateDirAll { path, .. } => done(self.create_dir_all(path)),
             Op::RemoveDir { path, .. } => done(self.remove_dir(path, false)),
             Op::RemoveDirAll { path, .. } => done(self.remove_dir(path, true)),
             Op::RemoveFile { path, .. } => done(self.remove_file(path)),
@@ -182,6 +186,15 @@ impl Model {
     fn apply_to_file(&mut self, op: &Op) -> Expected {
         match op {
             Op::Open { slot, member, path, how } => done(self.open(*slot, *member, path, *how)),
+            Op::OpenUnnamed { slot, member } => {
+                self.open_unnamed(*slot, *member);
+                Expected::Value(Value::Done)
+            }
+            Op::AnotherHandle { slot, of } => {
+                self.another_handle(*slot, *of);
+                Expected::Value(Value::Done)
+            }
+            Op::SharedMemory { .. } => Expected::Value(Value::Done),
             Op::Close { slot } => {
                 self.close(*slot);
                 Expected::Value(Value::Done)
@@ -245,7 +258,7 @@ impl Model {
     fn apply_to_batch(&mut self, op: &Op) -> Expected {
         match op {
             Op::BatchOpen { slot } => done(self.batch_open(*slot)),
-            Op::BatchWrite { slot, span, seed } => {
+            Op::BatchWrite { slot, span, seed } | Op::BatchWriteElsewhere { slot, span, seed } => {
                 let content = self.batch_mut(*slot);
                 if span.len > 0 && span.offset > content.len() {
                     content.blur_end();

@@ -3,8 +3,8 @@
 use daxcow::units::BLOCK_SIZE;
 
 use super::{
-    BUSY, EXISTS, Handle, IN_SNAPSHOT, INVALID, IS_A_DIRECTORY, Model, Modelled, NO_WRITE_ACCESS, READ_ONLY,
-    SNAPSHOTS, STALE, is_within,
+    BUSY, EXISTS, FileNode, Handle, IN_SNAPSHOT, INVALID, IS_A_DIRECTORY, Model, Modelled, NO_WRITE_ACCESS,
+    Node, READ_ONLY, SNAPSHOTS, STALE, is_within,
 };
 use crate::content::Content;
 use crate::op::{Member, OpenHow, Slot, Span};
@@ -31,6 +31,17 @@ impl Model {
         let handle = Handle { node, member, writable: how.write, stale: false, batch: None, dirty: false };
         self.handles.insert(slot, handle);
         Ok(())
+    }
+
+    pub(super) fn open_unnamed(&mut self, slot: Slot, member: Member) {
+        let node = self.add(Node::File(FileNode::default()));
+        let handle = Handle { node, member, writable: true, stale: false, batch: None, dirty: false };
+        self.handles.insert(slot, handle);
+    }
+
+    pub(super) fn another_handle(&mut self, slot: Slot, of: Slot) {
+        let handle = Handle { batch: None, dirty: false, ..self.handles[&of].clone() };
+        self.handles.insert(slot, handle);
     }
 
     pub(super) fn close(&mut self, slot: Slot) {

@@ -30,6 +30,20 @@ impl Model {
         Ok(())
     }
 
+    pub(super) fn create_dir_all(&mut self, path: &str) -> Modelled<()> {
+        writable(path)?;
+        let mut at = String::new();
+        for name in super::components(path) {
+            at = format!("{at}/{name}");
+            match self.lookup(&at) {
+                Ok(id) if self.file(id).is_some() => return Err(NOT_A_DIRECTORY),
+                Ok(_) => {}
+                Err(_) => self.create_dir(&at)?,
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn create_file(&mut self, path: &str) -> Modelled<NodeId> {
         writable(path)?;
         let (parent, name) = self.parent(path)?;

@@ -32,3 +32,13 @@ pub(super) fn main(pool: &str, sequence: &str, step: u64) -> u8 {
     say(&format!("steps {}", steps() - start));
     0
 }
+
+/// Repairs the pool, dying at a step of that. Who lives to the end says how many there were.
+pub(super) fn repair(pool: &str, step: u64) -> u8 {
+    let start = steps();
+    die_at_step(start.saturating_add(step));
+    let repaired = daxcow::Pool::repair(pool, &daxcow::OpenOptions::new());
+    die_at_step(u64::MAX);
+    say(&format!("steps {}", steps() - start));
+    u8::from(repaired.is_err())
+}

@@ -7,6 +7,7 @@ mod shim;
 
 use std::fs;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use daxcow::units::BLOCK_BYTES;
 use daxcow::{CreateOptions, Error, ErrorKind, FileOptions, OpenOptions, Pool, Result};
@@ -14,6 +15,13 @@ use daxcow_tests::fixture::{assert_clean, bytes, file, kind, new_pool, open_pool
 use daxcow_tests::place::Place;
 use daxcow_tests::rng::number_from_env;
 use shim::Call;
+
+/// One test at a time: descriptors and mappings of the whole process are counted.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The kinds, the errno that each fails with, and one of the words by which an error names it.
 const CALLS: [(Call, i32, &[&str]); 13] = [
@@ -212,16 +220,19 @@ fn fail_all(place: &Place, sparse: bool) {
 
 #[test]
 fn any_call_may_fail_on_a_pool_in_memory() {
+    let _alone = alone();
     fail_all(&Place::new(), false);
 }
 
 #[test]
 fn any_call_may_fail_on_a_sparse_pool_on_disk() {
+    let _alone = alone();
     fail_all(&Place::on_disk(), true);
 }
 
 #[test]
 fn a_failed_sync_makes_the_pool_read_only_for_all_members_until_it_is_opened_anew() {
+    let _alone = alone();
     for (call, words) in [(Call::Fdatasync, "fdatasync"), (Call::Msync, "msync")] {
         let place = Place::on_disk();
         let pool = new_pool(&place, 16);

@@ -45,8 +45,10 @@ fn fails(call: Call) -> bool {
     match ARMED.get() {
         Some((armed, 1, errno)) if armed == call => {
             ARMED.set(None);
+            // SAFETY: the function has no preconditions.
+            let place = unsafe { libc::__errno_location() };
             // SAFETY: errno is this thread's own.
-            unsafe { libc::__errno_location().write(errno) };
+            unsafe { place.write(errno) };
             true
         }
         Some((armed, left, errno)) if armed == call => {

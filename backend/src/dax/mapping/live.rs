@@ -13,7 +13,7 @@
 //! has all members take the pages away first (`runtime::mappings`). What is withdrawn comes back when it is touched, and until the
 //! other operation has ended that touch waits for the lock or the gate.
 //!
-//! **The unit of a copy** is one block where stores are scattered. It doubles while they go on where the last unit ended, up to 2
+//! **The unit of a copy** is one block where stores are scattered. It grows by a factor of four while they go on where the last unit ended, up to 2
 //! MiB, and then begins and ends where a chunk does, so that it is copied to an empty chunk and mapped as one. It doubles as well
 //! whenever the window has had more pieces than it may have; only what is shared is copied so, never what the file has alone, so
 //! that no store by another thread can be lost.
@@ -275,9 +275,9 @@ impl Pages {
         let least = 1_u64
             .checked_shl(u32::try_from(stretch.window.evictions()).unwrap_or(u32::MAX))
             .unwrap_or(CHUNK_BLOCKS);
-        let unit = stride.lock().unit(block, end, least);
+        let (unit, goes_on) = stride.lock().unit(block, end, least);
         // A full pool may have room for one block still.
-        match self.own_unit(&tree, unit.start.max(stretch.first), unit.end, block) {
+        match self.own_unit(&tree, unit.start.max(stretch.first)..unit.end, block, goes_on) {
             Err(error) if error.kind() == ErrorKind::NoSpace && unit.end - unit.start > 1 => {
                 self.unshare(block, block + 1)?
             }
@@ -287,16 +287,16 @@ impl Pages {
     }
 
     /// Copies what is shared of a unit. Of what reads as zeros it allocates only from `block` on, and only where stores go on.
-    fn own_unit(&self, tree: &Tree, start: u64, end: u64, block: u64) -> Result<()> {
+    fn own_unit(&self, tree: &Tree, unit: Range<u64>, block: u64, goes_on: bool) -> Result<()> {
         let space = &self.core.store.space;
-        let mut at = start;
+        let Range { start: mut at, end } = unit;
         while at < end {
             let found = tree.find(space, FileBlock(at), end - at, true)?;
             let next = at + found.blocks;
             match found.mapped {
                 Some(Mapped { exclusive: true, unwritten: false, .. }) => {}
                 Some(Mapped { unwritten: false, .. }) => self.unshare(at, next)?,
-                _ if start == block => self.unshare(at, next)?,
+                _ if goes_on && next > block => self.unshare(at.max(block), next)?,
                 _ if (at..next).contains(&block) => self.unshare(block, block + 1)?,
                 _ => {}
             }

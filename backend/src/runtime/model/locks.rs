@@ -60,7 +60,7 @@ fn recoverer_dies(dies_at: u64, fault: Option<Fault>) {
 
 #[test]
 fn the_death_of_who_recovers_is_recovered() {
-    report((1..=36).map(|step| explore(2, move || recoverer_dies(step, None))).sum());
+    report((1..=36).map(|step| explore(1, move || recoverer_dies(step, None))).sum());
 }
 
 /// The first one dies with the lock held, a new member takes its slot, and the second one waits for the lock.
@@ -89,7 +89,7 @@ fn slot_used_again(fault: Option<Fault>) {
 
 #[test]
 fn the_words_of_a_former_member_are_free_when_its_slot_is_used_again() {
-    report(explore(3, || slot_used_again(None)));
+    report(explore(2, || slot_used_again(None)));
 }
 
 /// Two threads of one member, and another member: a word of one's own slot is always a living one's.

@@ -434,10 +434,13 @@ fn expect_alive(outcome: Result<()>, process: &Process) {
     }
 }
 
-/// Goes through `model` in every order of steps with up to `preemptions` unforced switches; answers how many there were.
+/// Goes through `model` in every order of steps with up to `preemptions` unforced switches, and as many more as
+/// `DAXCOW_PREEMPTIONS` says; answers how many orders there were. With more than a few, loom starves a lock's holder beside waiters
+/// that time out, and gives up.
 fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) -> u64 {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(preemptions);
+    let more = std::env::var("DAXCOW_PREEMPTIONS").ok().and_then(|more| more.parse::<usize>().ok());
+    builder.preemption_bound = Some(preemptions + more.unwrap_or(0));
     builder.max_branches = 20_000;
     let orders = Arc::new(StdU64::new(0));
     let counted = Arc::clone(&orders);

@@ -5,7 +5,7 @@ use loom::thread::spawn;
 use super::*;
 
 const NEVER: u64 = u64::MAX;
-const STEPS: u64 = 14;
+const STEPS: u64 = 17;
 
 fn change(member: &Bound) -> Result<()> {
     let held = member.lock(LOCK)?;
@@ -55,5 +55,5 @@ fn mistakes_are_found() {
     for fault in [Fault::ValidatedFirst, Fault::NeverOdd, Fault::Unordered] {
         must_be_found(fault, 2, move || read_beside_a_change(NEVER, Some(fault)));
     }
-    must_be_found(Fault::NotRecovered, 2, || read_beside_a_change(8, Some(Fault::NotRecovered)));
+    must_be_found(Fault::NotRecovered, 2, || read_beside_a_change(10, Some(Fault::NotRecovered)));
 }

@@ -30,7 +30,7 @@ use crate::namespace::reclaim::{self, Open};
 use crate::namespace::resolve::HIDDEN_PREFIX;
 use crate::namespace::tree::{Authority, Namespace};
 use crate::pmem::medium::Granularity;
-use crate::snapshot::identity::{Named, directory_of_snapshots, hex, hidden_path};
+use crate::snapshot::identity::{Named, directory_of_snapshots, hex, hidden_path, unhex};
 use crate::units::BLOCK_SIZE;
 
 const STATE: &str = "state";
@@ -69,10 +69,8 @@ impl Drop for Hold {
 /// The identities of which something has been received.
 pub(super) fn identities(core: &Core) -> Result<Vec<Identity>> {
     let entries = directory::list(&core.store, &directory_of_snapshots(&core.store)?, Lock::Free)?;
-    let parse = |name: &[u8]| -> Option<Identity> {
-        let digits = std::str::from_utf8(name.strip_prefix(HIDDEN_PREFIX)?).ok()?;
-        Some(u128::from_str_radix(digits, 16).ok()?.to_be_bytes())
-    };
+    let parse =
+        |name: &[u8]| -> Option<Identity> { unhex(name.strip_prefix(HIDDEN_PREFIX)?)?.try_into().ok() };
     Ok(entries.iter().filter_map(|entry| parse(&entry.name)).collect())
 }
 

@@ -25,6 +25,9 @@ enum Source {
     Parent(Rc<[u8]>),
 }
 
+/// Where the receiver has the blocks below a leaf: in which file, from which offset on, and how many whole ones.
+type Leaves = HashMap<BlockNumber, (Source, u64, u64)>;
+
 /// What lies at a piece of a file, as it is sent.
 #[derive(Clone, PartialEq, Eq)]
 enum Class {
@@ -53,7 +56,7 @@ struct Run {
 /// Sends what all files hold beyond `from`.
 pub(super) fn send(core: &Core, plan: &Plan, from: Position, output: &mut Output<'_>) -> Result<()> {
     let store = &core.store;
-    let mut leaves = HashMap::new();
+    let mut leaves = Leaves::new();
     if plan.jobs.iter().any(|job| job.base.is_none()) {
         for (path, file) in &plan.parent {
             remember_leaves(store, path, file, &mut leaves)?;
@@ -66,16 +69,12 @@ pub(super) fn send(core: &Core, plan: &Plan, from: Position, output: &mut Output
     Ok(())
 }
 
-fn remember_leaves(
-    store: &Store,
-    path: &[u8],
-    file: &Frozen,
-    leaves: &mut HashMap<BlockNumber, (Source, u64)>,
-) -> Result<()> {
+fn remember_leaves(store: &Store, path: &[u8], file: &Frozen, leaves: &mut Leaves) -> Result<()> {
     let path: Rc<[u8]> = path.into();
     let mut enter = |at: FileBlock, node, level| {
-        if level == 1 {
-            leaves.entry(node).or_insert_with(|| (Source::Parent(path.clone()), at.offset()));
+        let whole = (file.size / BLOCK_SIZE).saturating_sub(at.0).min(CHUNK_BLOCKS);
+        if level == 1 && whole > 0 {
+            leaves.entry(node).or_insert_with(|| (Source::Parent(path.clone()), at.offset(), whole));
         }
         level > 1
     };
@@ -87,8 +86,7 @@ struct Contents<'a, 'o> {
     plan: &'a Plan,
     output: &'a mut Output<'o>,
     from: Position,
-    /// Where the receiver has the leaves that were sent.
-    leaves: HashMap<BlockNumber, (Source, u64)>,
+    leaves: Leaves,
     /// The same for single blocks with several owners.
     blocks: HashMap<BlockNumber, (u32, u64)>,
 }
@@ -135,18 +133,20 @@ impl Contents<'_, '_> {
         {
             return Ok(Some(Piece::Same(same)));
         }
+        // Whole blocks before the end: what lies behind them is not the same for two files of different sizes.
+        let whole = (job.file.size / BLOCK_SIZE).saturating_sub(at).min(CHUNK_BLOCKS);
         if at.is_multiple_of(CHUNK_BLOCKS)
-            && at + CHUNK_BLOCKS <= job.file.size / BLOCK_SIZE
+            && whole > 0
             && let Some(leaf) = tree.node_at(space, FileBlock(at), 1)?
         {
             // A second look at the same place finds what the first one noted.
-            if let Some((source, offset)) = self.leaves.get(&leaf)
+            if let Some((source, offset, there)) = self.leaves.get(&leaf)
                 && (*source != Source::Sent(number) || offset / BLOCK_SIZE + CHUNK_BLOCKS <= at)
             {
                 let class = Class::Clone(source.clone(), *offset);
-                return Ok(Some(Piece::Send(CHUNK_BLOCKS, class)));
+                return Ok(Some(Piece::Send(whole.min(*there), class)));
             }
-            self.leaves.insert(leaf, (Source::Sent(number), at * BLOCK_SIZE));
+            self.leaves.insert(leaf, (Source::Sent(number), at * BLOCK_SIZE, whole));
         }
         self.compare(number, job, &tree, base.as_ref(), at, end).map(Some)
     }

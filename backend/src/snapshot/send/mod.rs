@@ -21,7 +21,7 @@ use std::fmt;
 use std::io::Write;
 use std::str::FromStr;
 
-use super::identity::{self, hex};
+use super::identity::{self, hex, unhex};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::stream::{Header, Identity, NO_PARENT, Position, Record};
 use crate::inode::Core;
@@ -92,11 +92,7 @@ impl FromStr for ResumeToken {
     fn from_str(text: &str) -> Result<ResumeToken> {
         let invalid =
             || Error::new(ErrorKind::InvalidInput, format!("{text:?} is not a token of a broken stream"));
-        let digits = text
-            .as_bytes()
-            .chunks(2)
-            .map(|pair| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()));
-        let bytes: Vec<u8> = digits.collect::<Option<_>>().ok_or_else(invalid)?;
+        let bytes = unhex(text.as_bytes()).ok_or_else(invalid)?;
         let word = |at: usize| -> Option<[u8; 16]> { bytes.get(at..at + 16)?.try_into().ok() };
         let position = bytes.get(32..44).and_then(|from| {
             let file = u32::from_le_bytes(from[..4].try_into().ok()?);

@@ -1,0 +1,72 @@
+//! What the tests of the crate share: a pool in memory, and databases in it.
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+use std::path::PathBuf;
+
+use daxcow::{CreateOptions, Pool};
+use rocksdb::{DB, Options};
+use tempfile::TempDir;
+
+/// A directory on tmpfs with a pool in it.
+pub(crate) struct Fixture {
+    pub(crate) dir: TempDir,
+    pub(crate) pool: Pool,
+}
+
+impl Fixture {
+    pub(crate) fn new() -> Fixture {
+        Fixture::with_size(512 << 20)
+    }
+
+    /// A pool of `bytes`.
+    pub(crate) fn with_size(bytes: u64) -> Fixture {
+        let dir = tempfile::tempdir_in("/dev/shm").expect("tmpfs is there");
+        let options = CreateOptions::new().size(bytes).sparse(true);
+        let pool = Pool::create(dir.path().join("test.pool"), &options).expect("the pool is made");
+        Fixture { dir, pool }
+    }
+
+    /// The host path that leads to `name` in the pool.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.host("test.pool").join(name)
+    }
+
+    /// The path of a file beside the pool.
+    pub(crate) fn host(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Opens, or makes, the database `name` in the pool.
+    pub(crate) fn open(&self, name: &str) -> DB {
+        self.try_open(name, &options()).expect("the database opens")
+    }
+
+    pub(crate) fn try_open(&self, name: &str, options: &Options) -> Result<DB, rocksdb::Error> {
+        DB::open(options, daxcow_rocksdb::path(self.path(name)).expect("a path in the pool"))
+    }
+
+    /// Fails where there is anything beside the pool, or the pool is damaged.
+    pub(crate) fn assert_sound(&self) {
+        let names = std::fs::read_dir(self.dir.path()).expect("the directory is read");
+        let names: Vec<_> = names.map(|entry| entry.expect("an entry").file_name()).collect();
+        assert_eq!(names, ["test.pool"], "nothing was made on the host");
+        let report = self.pool.check().expect("the pool is checked");
+        assert!(report.is_clean(), "{:?}", report.problems);
+    }
+}
+
+/// Options that make what is missing.
+pub(crate) fn options() -> Options {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    options.set_env(&daxcow_rocksdb::env().expect("an Env"));
+    options
+}
+
+/// All that a database holds.
+pub(crate) fn contents(database: &DB) -> Vec<(String, String)> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let all = database.iterator(rocksdb::IteratorMode::Start);
+    all.map(|pair| pair.expect("a pair")).map(|(key, value)| (text(&key), text(&value))).collect()
+}
