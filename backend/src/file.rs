@@ -127,8 +127,8 @@ impl File {
         out_of_mappings(into, |into| dax::read::read(store, self.target(), offset, into))
     }
 
-    /// A number that changes whenever the contents or the size do, by whatever process; nothing while they are changing. Only
-    /// for comparing with what this handle, or a batch of it, has answered before.
+    /// A number that changes whenever the contents or the size do, by whatever process, but for stores through a writable
+    /// mapping; nothing while they are changing. Only for comparing with what this handle, or a batch of it, has answered.
     ///
     /// # Errors
     /// `MediaError`; `Stale` once a forced rollback has put another file in the place of this one.

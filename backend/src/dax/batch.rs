@@ -214,13 +214,23 @@ impl Side {
             return Ok(block);
         }
         let goal = index.checked_sub(1).and_then(|before| self.blocks.get(&before)).map(|block| block.add(1));
-        let mut old = [0; 4096];
         if !overwritten {
-            self.read_below(store, index * BLOCK_SIZE, &mut old)?;
+            return self.copied_block(store, index, goal);
         }
+        let block = self.new_block(store, goal)?;
+        self.blocks.insert(index, block);
+        Ok(block)
+    }
+
+    /// A new block of the side map that holds what the file holds; apart, as its buffer would be cleared for overwritten
+    /// blocks too.
+    #[inline(never)]
+    fn copied_block(&mut self, store: &Store, index: u64, goal: Option<BlockNumber>) -> Result<BlockNumber> {
+        let mut old = [0; BLOCK_BYTES];
+        self.read_below(store, index * BLOCK_SIZE, &mut old)?;
         loop {
             let block = self.new_block(store, goal)?;
-            if !overwritten && let Err(error) = self.store(store, block, 0, &old) {
+            if let Err(error) = self.store(store, block, 0, &old) {
                 let bad = self.is_bad(store, block, &error);
                 self.spare.push(block);
                 if bad {
