@@ -12,6 +12,8 @@
 #![expect(unsafe_code, reason = "stores through mappings, mmap and FICLONE")]
 
 mod common;
+#[path = "common/sequential.rs"]
+mod sequential;
 
 use std::error::Error;
 use std::fs::{self, File, OpenOptions};
@@ -120,7 +122,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let directory = tempfile::tempdir_in(directory)?;
     let options = CreateOptions::new().size(2 * size + (256 << 20)).sparse(true);
     let pool = Pool::create(directory.path().join("measure.pool"), &options)?;
-    let file = common::sequential(&pool, "/data", size)?;
+    let file = sequential::sequential(&pool, "/data", size)?;
     let mapping = file.map_mut(0, size)?;
     let mut subjects: Vec<Box<dyn Subject>> = vec![Box::new(InPool { pool, file, mapping })];
     for directory in std::env::args_os().skip(3) {

@@ -11,6 +11,8 @@
 mod common;
 #[path = "common/scatter.rs"]
 mod scatter;
+#[path = "common/sequential.rs"]
+mod sequential;
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Write};
@@ -39,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let pool = Pool::create(&path, &CreateOptions::new().size(size + room).sparse(true))?;
     println!("{} MiB, {}", size >> 20, pool.durability().description);
 
-    let file = common::sequential(&pool, "/data", size)?;
+    let file = sequential::sequential(&pool, "/data", size)?;
     println!("contiguous: {} extents", file.extents()?.len());
     drop(file);
     pool.close()?;

@@ -11,6 +11,8 @@
 mod common;
 #[path = "common/scatter.rs"]
 mod scatter;
+#[path = "common/sequential.rs"]
+mod sequential;
 
 use std::error::Error;
 use std::path::Path;
@@ -35,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         &CreateOptions::new().size(size + room).sparse(true),
     )?;
     let mut random = Random(1);
-    let file = common::sequential(&pool, "/data", size)?;
+    let file = sequential::sequential(&pool, "/data", size)?;
     scatter::scatter(&pool, &file, size, SCATTERED_WRITES, &mut random)?;
     println!("{} MiB in {} extents, {}", size >> 20, file.extents()?.len(), pool.durability().description);
     println!("| | times | min us | median us | p99 us | max us |\n|---|---|---|---|---|---|");

@@ -3,12 +3,16 @@
 //! Every call that changes something marks itself at the cut gate, takes the file's lock, and does its work in [`dax`];
 //! nothing here knows how.
 
-use std::path::Path;
+mod batch;
+mod options;
+
 use std::sync::Arc;
 use std::sync::Weak;
 
 use parking_lot::Mutex;
 
+pub use self::batch::Batch;
+pub use self::options::FileOptions;
 use crate::dax::batch::{Side, check_no_batch};
 pub use crate::dax::dedupe::Dedupe;
 use crate::dax::mapping::live::flush as flush_mapped;
@@ -29,60 +33,6 @@ use crate::pool::Pool;
 use crate::relocate::defrag::{self, DefragReport};
 use crate::stat::Metadata;
 use crate::units::BLOCK_SIZE;
-
-/// How a file is opened, as with [`std::fs::OpenOptions`].
-#[derive(Clone, Copy, Debug, Default)]
-#[must_use]
-pub struct FileOptions {
-    pub(crate) read: bool,
-    pub(crate) write: bool,
-    pub(crate) create: bool,
-    pub(crate) create_new: bool,
-    pub(crate) truncate: bool,
-}
-
-impl FileOptions {
-    /// Nothing is allowed yet.
-    pub const fn new() -> FileOptions {
-        FileOptions { read: false, write: false, create: false, create_new: false, truncate: false }
-    }
-
-    /// Allows reading.
-    pub const fn read(self, read: bool) -> FileOptions {
-        FileOptions { read, ..self }
-    }
-
-    /// Allows writing.
-    pub const fn write(self, write: bool) -> FileOptions {
-        FileOptions { write, ..self }
-    }
-
-    /// Creates the file if it is not there; needs `write`.
-    pub const fn create(self, create: bool) -> FileOptions {
-        FileOptions { create, ..self }
-    }
-
-    /// Creates the file and fails with `AlreadyExists` if it is there; needs `write`.
-    pub const fn create_new(self, create_new: bool) -> FileOptions {
-        FileOptions { create_new, ..self }
-    }
-
-    /// Cuts the file to no bytes when it is opened; needs `write`.
-    pub const fn truncate(self, truncate: bool) -> FileOptions {
-        FileOptions { truncate, ..self }
-    }
-
-    pub(crate) fn check(self, path: &Path) -> Result<()> {
-        let invalid = |message: &str| Err(Error::new(ErrorKind::InvalidInput, message).at(path));
-        if !self.read && !self.write {
-            return invalid("a file is opened for reading, writing or both; neither was asked for");
-        }
-        if !self.write && (self.create || self.create_new || self.truncate) {
-            return invalid("creating or truncating needs write access");
-        }
-        Ok(())
-    }
-}
 
 /// An open file of a pool. All calls may be made from any thread at once; writers of one file take turns, readers wait
 /// for nobody.
@@ -177,8 +127,8 @@ impl File {
         out_of_mappings(into, |into| dax::read::read(store, self.target(), offset, into))
     }
 
-    /// A number that changes whenever the contents or the size do, by whatever process; nothing while they are changing. Only
-    /// for comparing with what this handle, or a batch of it, has answered before.
+    /// A number that changes whenever the contents or the size do, by whatever process, but for stores through a writable
+    /// mapping; nothing while they are changing. Only for comparing with what this handle, or a batch of it, has answered.
     ///
     /// # Errors
     /// `MediaError`; `Stale` once a forced rollback has put another file in the place of this one.
@@ -579,104 +529,4 @@ fn refuse_replaced(pool: &Pool, open: &OpenInode) -> Result<()> {
         return Ok(());
     }
     Err(Error::new(ErrorKind::Stale, "a rollback has put another file in the place of this one"))
-}
-
-/// Any number of writes and truncates of one file, visible and durable together at [`Batch::commit`] or not at all.
-/// Dropping it discards what was not committed. Owned by whoever holds it: it may move between threads.
-pub struct Batch {
-    pool: Pool,
-    open: Arc<OpenInode>,
-    side: Option<Side>,
-}
-
-impl Batch {
-    fn side(&mut self) -> Result<&mut Side> {
-        refuse_replaced(&self.pool, &self.open)?;
-        self.side.as_mut().ok_or_else(|| Error::new(ErrorKind::Stale, "the batch is closed"))
-    }
-
-    /// Writes all of `from` at byte `offset`; only this batch sees it.
-    ///
-    /// # Errors
-    /// `NoSpace`, `TooLarge`, `MediaError`; what was written before stays in the batch.
-    pub fn write_at(&mut self, from: &[u8], offset: u64) -> Result<()> {
-        let pool = self.pool.clone();
-        let store = &pool.core().store;
-        let from = &*not_mapped(from)?;
-        self.side()?.write(store, offset, from)
-    }
-
-    /// Reads the file as it will be after the commit; fewer bytes only at its end.
-    ///
-    /// # Errors
-    /// `MediaError`, `Corrupt`.
-    pub fn read_at(&self, into: &mut [u8], offset: u64) -> Result<usize> {
-        match &self.side {
-            Some(side) => out_of_mappings(into, |into| side.read(&self.pool.core().store, offset, into)),
-            None => Ok(0),
-        }
-    }
-
-    /// Sets the size the file will have.
-    ///
-    /// # Errors
-    /// As [`Batch::write_at`].
-    pub fn set_len(&mut self, len: u64) -> Result<()> {
-        let pool = self.pool.clone();
-        let store = &pool.core().store;
-        self.side()?.set_len(store, len)
-    }
-
-    /// The size the file will have.
-    #[must_use]
-    pub fn len(&self) -> u64 {
-        self.side.as_ref().map_or(0, Side::len)
-    }
-
-    /// Whether a commit would change nothing.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.side.as_ref().is_none_or(Side::is_unchanged)
-    }
-
-    /// Makes all of it visible and durable in one transaction; the batch is empty again and stays open.
-    ///
-    /// # Errors
-    /// `NoSpace`, `Busy`, `Io`, `MediaError`: nothing is visible and the batch is as before.
-    pub fn commit(&mut self) -> Result<()> {
-        let pool = self.pool.clone();
-        pool.commit_batches(&mut [self], None)
-    }
-
-    /// What [`File::version`] was right after the last commit of this batch.
-    #[must_use]
-    pub fn committed_version(&self) -> Option<u64> {
-        self.side.as_ref().and_then(Side::version)
-    }
-
-    /// Forgets everything since the last commit.
-    pub fn discard(&mut self) {
-        let pool = self.pool.clone();
-        let discarded = self.side.as_mut().map_or(Ok(()), |side| side.discard(&pool.core().store));
-        if let Err(error) = discarded {
-            tracing::error!(%error, "a batch could not be discarded");
-        }
-    }
-
-    pub(crate) fn side_of<'a>(&'a mut self, pool: &Pool) -> Result<&'a mut Side> {
-        if !Arc::ptr_eq(self.pool.core(), pool.core()) {
-            return Err(Error::new(ErrorKind::InvalidInput, "a batch of another pool"));
-        }
-        self.side()
-    }
-}
-
-impl Drop for Batch {
-    fn drop(&mut self) {
-        let core = self.pool.core();
-        let closed = self.side.take().map_or(Ok(()), |side| side.close(&core.store));
-        if let Err(error) = closed.and(core.open.close(&core.store, &self.open)) {
-            tracing::error!(%error, "a batch could not be closed");
-        }
-    }
 }

@@ -1,13 +1,10 @@
-//! What the measuring examples share: their arguments, a large file in many pieces, and times in order.
+//! What the measuring examples share: their arguments, random blocks, and times in order.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use daxcow::{File, FileOptions, Pool, Result};
-
 /// Bytes of a block, the unit of sharing.
 pub(crate) const BLOCK: u64 = 4096;
-const PIECE: usize = 1 << 20;
 
 /// `[DIRECTORY [SIZE-IN-MIB]]`: where the pool is made, `/dev/shm` unless said otherwise, and the size of the data in bytes.
 pub(crate) fn arguments(default_mib: u64) -> std::result::Result<(PathBuf, u64), String> {
@@ -22,16 +19,6 @@ pub(crate) fn arguments(default_mib: u64) -> std::result::Result<(PathBuf, u64),
             .ok_or_else(|| format!("{} is not a size in MiB, 1 to 16777216", word.display()))?,
     };
     Ok((directory, mib << 20))
-}
-
-/// A new file of `size` bytes, whole MiB, written from front to back.
-pub(crate) fn sequential(pool: &Pool, path: &str, size: u64) -> Result<File> {
-    let file = pool.open_file(path, &FileOptions::new().read(true).write(true).create_new(true))?;
-    let piece = vec![0xa5; PIECE];
-    for offset in (0..size).step_by(PIECE) {
-        file.write_at(&piece, offset)?;
-    }
-    Ok(file)
 }
 
 /// SplitMix64 from a fixed seed: every run does the same.

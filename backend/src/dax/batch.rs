@@ -25,7 +25,7 @@ use crate::pmem::{Flushed, Mistake, mistake};
 use crate::runtime::member::Member;
 use crate::space::ledger::Ledger;
 use crate::space::{Purpose, Reference};
-use crate::units::{BLOCK_BYTES, BLOCK_SIZE, BlockNumber, FileBlock, blocks_for};
+use crate::units::{BLOCK_SIZE, BlockNumber, FileBlock, blocks_for};
 
 /// Records that a commit adds to those of the map: the size and the end of the ledger.
 const OTHER_RECORDS: usize = 2;
@@ -214,13 +214,23 @@ impl Side {
             return Ok(block);
         }
         let goal = index.checked_sub(1).and_then(|before| self.blocks.get(&before)).map(|block| block.add(1));
-        let mut old = [0; 4096];
         if !overwritten {
-            self.read_below(store, index * BLOCK_SIZE, &mut old)?;
+            return self.copied_block(store, index, goal);
         }
+        let block = self.new_block(store, goal)?;
+        self.blocks.insert(index, block);
+        Ok(block)
+    }
+
+    /// A new block of the side map that holds what the file holds; apart, as its buffer would be cleared for overwritten
+    /// blocks too.
+    #[inline(never)]
+    fn copied_block(&mut self, store: &Store, index: u64, goal: Option<BlockNumber>) -> Result<BlockNumber> {
+        let mut old = [0; BLOCK_BYTES];
+        self.read_below(store, index * BLOCK_SIZE, &mut old)?;
         loop {
             let block = self.new_block(store, goal)?;
-            if !overwritten && let Err(error) = self.store(store, block, 0, &old) {
+            if let Err(error) = self.store(store, block, 0, &old) {
                 let bad = self.is_bad(store, block, &error);
                 self.spare.push(block);
                 if bad {
@@ -242,14 +252,6 @@ impl Side {
             return Err(error);
         }
         Ok(block)
-    }
-
-    /// Fills a new block with what the file holds; apart, as its buffer would be cleared for overwritten blocks too.
-    #[inline(never)]
-    fn copy_below(&self, store: &Store, index: u64, block: BlockNumber) -> Result<()> {
-        let mut old = [0; BLOCK_BYTES];
-        self.read_below(store, index * BLOCK_SIZE, &mut old)?;
-        self.store(store, block, 0, &old)
     }
 
     /// Sets the size the file will have.

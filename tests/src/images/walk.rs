@@ -115,7 +115,7 @@ impl Walker {
         let names: Vec<&str> = letters.iter().map(|(name, _)| *name).collect();
         let ops: Vec<Op> = letters.iter().flat_map(|(_, ops)| ops.iter().cloned()).collect();
         let judged = letters.last().map_or(usize::MAX, |(_, ops)| ops.len());
-        let threads = if number % 2 == 0 { Threads::One } else { Threads::OneEach };
+        let threads = if number.is_multiple_of(2) { Threads::One } else { Threads::OneEach };
         self.run(&ops, judged, 1, threads)
             .map_err(|wrong| format!("sequence {number}, {names:?}, {threads:?}: {wrong}"))
     }
