@@ -65,6 +65,16 @@ impl Bench {
         Ok(())
     }
 
+    /// Makes it hold `image`, and be `bytes` long, whatever has been done to it: for who stores through pointers, as into
+    /// mappings and shared memory, which no tape notes.
+    ///
+    /// # Errors
+    /// What the host says.
+    pub fn load_whole(&mut self, image: &Image, bytes: u64) -> io::Result<()> {
+        self.write_whole(image)?;
+        self.set_len(image.len().max(bytes))
+    }
+
     fn write_whole(&mut self, image: &Image) -> io::Result<()> {
         self.host.set_len(0)?;
         self.bytes = 0;
