@@ -246,7 +246,9 @@ impl Region {
     /// Only for views, mappings and shared memory: the bytes may change at any time, and the memory may be lost (see
     /// `register_view`).
     pub(crate) fn pointer(&self, at: PoolOffset, len: u64) -> Result<NonNull<u8>> {
-        self.range(at, len)
+        let pointer = self.range(at, len)?;
+        self.noting_pointer(at, len);
+        Ok(pointer)
     }
 
     /// The same, for the routines of `arch`.

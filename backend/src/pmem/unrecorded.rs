@@ -60,6 +60,9 @@ impl Region {
     pub(super) fn noting_discard(&self, _: PoolOffset, _: u64) {}
 
     #[inline(always)]
+    pub(super) fn noting_pointer(&self, _: PoolOffset, _: u64) {}
+
+    #[inline(always)]
     pub(super) fn noting_flush<T>(&self, _: PoolOffset, _: u64, flush: impl FnOnce() -> T) -> T {
         flush()
     }

@@ -1,7 +1,8 @@
 //! A pool file that crash images are put into one after the other.
 //!
 //! Only pages that may differ from what the file holds are written: those in which the image differs from the base of its
-//! run, those in which the image before did, and those that whoever opened the file has stored to since.
+//! run, those in which the image before did, and those that whoever opened the file has stored to since, or could have
+//! through a pointer.
 
 use std::collections::BTreeSet;
 use std::fs::File as HostFile;
@@ -63,16 +64,6 @@ impl Bench {
             self.host.write_all_at(image.page(page), page * BLOCK_SIZE)?;
         }
         Ok(())
-    }
-
-    /// Makes it hold `image`, and be `bytes` long, whatever has been done to it: for who stores through pointers, as into
-    /// mappings and shared memory, which no tape notes.
-    ///
-    /// # Errors
-    /// What the host says.
-    pub fn load_whole(&mut self, image: &Image, bytes: u64) -> io::Result<()> {
-        self.write_whole(image)?;
-        self.set_len(image.len().max(bytes))
     }
 
     fn write_whole(&mut self, image: &Image) -> io::Result<()> {

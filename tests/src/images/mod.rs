@@ -114,7 +114,7 @@ impl std::fmt::Display for Tally {
 }
 
 /// Crashes a recording after as many events as `points`, in ascending order, say, and has `judge` look at each image: it
-/// gets the path of a pool of `file_bytes` that nobody has opened yet, and the crash point. It may do anything with it.
+/// gets the path of a pool of `file_bytes` that nobody has opened yet, and the crash point.
 ///
 /// # Errors
 /// The first that `judge` gives, with the image described.
@@ -136,8 +136,9 @@ pub fn judge_images(
             let mut arrivals = choice.iter();
             let image = replay.image_where(&mut |_| arrivals.next().map_or(Arrival::First(0), |&one| one));
             tally.images += 1;
-            bench.load_whole(&image, file_bytes).map_err(|error| error.to_string())?;
-            judge(&bench.path(), point).map_err(|what| {
+            bench.load(&image, file_bytes).map_err(|error| error.to_string())?;
+            let judged = bench.watch(|path| judge(path, point));
+            judged.map_err(|what| {
                 format!("{what}\ncrash after {point} events, {}", subsets::describe(&replay, &choice))
             })?;
         }

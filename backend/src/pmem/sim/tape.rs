@@ -241,6 +241,13 @@ impl Region {
         self.note_store(&discarding, || Ok(())).unwrap_or(());
     }
 
+    /// Notes that whoever got a pointer to `[at, at + len)` may store there, which nobody will see.
+    pub(in crate::pmem) fn noting_pointer(&self, at: PoolOffset, len: u64) {
+        if let Some(tape) = self.recorder.tape.lock().as_ref() {
+            tape.0.lock().touched.note(at.0, len, false);
+        }
+    }
+
     /// Notes a flush of `[at, at + len)`, which `flush` executes.
     #[track_caller]
     pub(in crate::pmem) fn noting_flush<T>(&self, at: PoolOffset, len: u64, flush: impl FnOnce() -> T) -> T {
