@@ -8,7 +8,7 @@
 //! ```
 //!
 //! `DAXCOW_SEED` replays one random workload, `DAXCOW_CRASH_SECONDS` says how long random ones go on, `DAXCOW_POINTS` how
-//! many crash points a workload gets (4), `DAXCOW_EFFORT` how many images each of them gets.
+//! many crash points a workload gets (8), `DAXCOW_EFFORT` how many images each of them gets.
 
 mod fixed;
 mod judge;
@@ -40,7 +40,7 @@ struct Sample {
 
 impl Sample {
     fn of(medium: Medium) -> Sample {
-        let points = usize::try_from(number_from_env("DAXCOW_POINTS", 4)).unwrap_or(usize::MAX);
+        let points = usize::try_from(number_from_env("DAXCOW_POINTS", 8)).unwrap_or(usize::MAX);
         Sample { points, unit: medium.unit() }
     }
 
