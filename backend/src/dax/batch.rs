@@ -25,7 +25,7 @@ use crate::pmem::{Flushed, Mistake, mistake};
 use crate::runtime::member::Member;
 use crate::space::ledger::Ledger;
 use crate::space::{Purpose, Reference};
-use crate::units::{BLOCK_SIZE, BlockNumber, FileBlock, blocks_for};
+use crate::units::{BLOCK_BYTES, BLOCK_SIZE, BlockNumber, FileBlock, blocks_for};
 
 /// Records that a commit adds to those of the map: the size and the end of the ledger.
 const OTHER_RECORDS: usize = 2;
