@@ -160,10 +160,11 @@ impl Session {
             || self.model.allowed_refusals(op).contains(&kind)
     }
 
-    /// A write that ran out of space may have written a beginning: makes that the model's contents too, after checking
-    /// that nothing else has changed.
+    /// A write that ran out of space may have written a beginning, and directories may have been made from the top: makes
+    /// that the model's state too, after checking that nothing else of the file has changed.
     fn adopt_prefix(&mut self, op: &Op) -> Result<(), String> {
         let (slot, start, bytes) = match op {
+            Op::CreateDirAll { member, path } => return self.adopt_directories(*member, path),
             Op::Write { slot, span, seed } => (*slot, Some(span.offset), bytes(span.len, *seed)),
             Op::Append { slot, len, seed } => (*slot, None, bytes(*len, *seed)),
             _ => return Ok(()),
@@ -181,6 +182,17 @@ impl Session {
         }
         let node = self.model.handle(slot).map(|handle| handle.node);
         node.into_iter().for_each(|node| self.model.set_content(node, expected.clone()));
+        Ok(())
+    }
+
+    /// Makes those directories on the way to `path` in the model that are there.
+    fn adopt_directories(&mut self, member: Member, path: &str) -> Result<(), String> {
+        let ends = path.match_indices('/').map(|(at, _)| at).filter(|&at| at > 0).chain([path.len()]);
+        for part in ends.map(|end| &path[..end]) {
+            if self.pool(member).exists(self.real_path(part)).map_err(|error| error.to_string())? {
+                self.model.apply(&Op::CreateDirAll { member, path: part.into() });
+            }
+        }
         Ok(())
     }
 

@@ -50,6 +50,8 @@ const LOOKING: &[&str] = &[
     "Pool::send",
     "Pool::partial_receives",
     "File::views",
+    "File::version",
+    "Batch::committed_version",
     "File::read_at",
     "File::read_exact_at",
     "File::len",
@@ -66,8 +68,9 @@ const LOOKING: &[&str] = &[
     "Batch::len",
     "Batch::is_empty",
 ];
-/// What has no letter: each is made of the same transactions as letters are.
-const WITHOUT_LETTER: &[&str] = &["Pool::link", "Pool::receive", "Pool::abort_receive"];
+/// What has no letter: each is made of the same transactions as letters are, and mappings are crashed by tests of their own.
+const WITHOUT_LETTER: &[&str] =
+    &["Pool::link", "Pool::receive", "Pool::abort_receive", "Pool::repair", "File::map", "File::map_mut"];
 /// What is performed with another operation of the alphabet.
 const PART_OF_ANOTHER: &[(&str, &str)] = &[("Pool::close", "Pool::open")];
 /// What tests do to a pool.
@@ -92,14 +95,16 @@ fn methods(text: &str, of: &str) -> BTreeSet<String> {
 
 #[test]
 fn the_alphabet_has_every_public_operation() {
-    let text = |path: &str| {
-        let sources = files("backend/src", "rs");
-        let source = sources.into_iter().find(|source| source.path == format!("backend/src/{path}"));
-        source.unwrap_or_else(|| panic!("there is no {path}")).text
+    let mut public = BTreeSet::new();
+    let of_handles = |path: &str| {
+        let path = path.strip_prefix("backend/src/").unwrap_or(path);
+        ["pool.rs", "pool/", "file.rs", "file/"].iter().any(|start| path.starts_with(start))
     };
-    let (pool, file) = (text("pool.rs"), text("file.rs"));
-    let mut public = methods(&pool, "Pool");
-    public.extend(methods(&file, "File").into_iter().chain(methods(&file, "Batch")));
+    for source in files("backend/src", "rs").into_iter().filter(|source| of_handles(&source.path)) {
+        for of in ["Pool", "File", "Batch"] {
+            public.extend(methods(&source.text, of));
+        }
+    }
     assert!(public.len() > 50, "only {public:?} were found");
     let performed: BTreeSet<&str> =
         alphabet().iter().flat_map(|(_, ops)| ops.iter().filter_map(public_name)).collect();
@@ -213,8 +218,7 @@ fn where_no_mistake_is_made_nobody_notices_any() {
 
 #[test]
 fn every_mistake_of_the_code_is_found() {
-    let mut found = trial(Unit::Page).of_code(&mut tell).expect("the trial runs");
-    found.extend(trial(Unit::Line).of_code(&mut tell).expect("the trial runs"));
+    let found = trial(Unit::Line).of_code(&mut tell).expect("the trial runs");
     assert!(found.len() >= 20, "only {} mistakes were made", found.len());
     judge_found(&found);
 }

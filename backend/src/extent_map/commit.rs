@@ -4,8 +4,8 @@ use super::Staged;
 use crate::error::{Error, Result};
 use crate::format::lane::Record;
 use crate::journal::Store;
+use crate::pmem::Flushed;
 use crate::pmem::medium::Granularity;
-use crate::pmem::{Flushed, Mistake, mistake};
 use crate::space::Reference;
 use crate::units::BlockNumber;
 
@@ -51,10 +51,6 @@ impl Staged {
         }
         if !lazy {
             region.fence(published)?;
-            lower(store, &dropped);
-            return Ok(());
-        }
-        if mistake(Mistake::LoweredBeforeBarrier) {
             lower(store, &dropped);
             return Ok(());
         }

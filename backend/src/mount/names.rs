@@ -13,6 +13,7 @@ use crate::inode::Inode;
 use crate::inode::open::is_open_anywhere;
 use crate::journal::Store;
 use crate::namespace::directory::{self, Directory};
+use crate::namespace::resolve::is_hidden;
 use crate::namespace::survey::{Sight, Slot, survey};
 use crate::units::InodeNumber;
 
@@ -178,9 +179,11 @@ impl Names<'_> {
             self.add(of_name, &place, "a name that a path can hold", "another", remove());
             return Ok(());
         }
+        // What is being received is below /.snapshots, but no snapshot yet.
+        let in_snapshot = at.in_snapshot && !is_hidden(&at.directory.inode, &entry.name);
         let Some((inode, kind)) = self.kind_of(entry.inode) else {
             if self.damaged.contains_key(&entry.inode) {
-                self.count(&entry, at.in_snapshot);
+                self.count(&entry, in_snapshot);
             } else {
                 let found = format!("{}, which is free", entry.inode);
                 self.add(of_name, &place, "an inode in use", found, remove());
@@ -198,7 +201,7 @@ impl Names<'_> {
             self.add("directory", &place, "one name", "another", remove());
             return Ok(());
         }
-        self.count(&entry, at.in_snapshot);
+        self.count(&entry, in_snapshot);
         let hash = directory::hash(self.store, &entry.name);
         if entry.hash != hash || !in_place {
             let (expected, found) = match entry.hash == hash {
@@ -210,7 +213,6 @@ impl Names<'_> {
         }
         if is_directory {
             let directory = Directory { inode, generation: entry.generation };
-            let in_snapshot = at.in_snapshot || at.directory.inode.number == SNAPSHOT_DIRECTORY;
             let in_snapshot = in_snapshot || entry.inode == SNAPSHOT_DIRECTORY;
             self.waiting.push(Waiting { directory, path: format!("{place}/"), in_snapshot });
         }

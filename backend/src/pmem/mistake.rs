@@ -25,8 +25,6 @@ pub enum Mistake {
     CutNotRaised,
     /// Whether a block is shared is judged without the counts above it.
     SharingIgnored,
-    /// On page media counts are lowered at once and not after the barrier.
-    LoweredBeforeBarrier,
     /// What was replaced is never lowered.
     NeverLowered,
     /// A transaction stores its words without a lane.
@@ -74,7 +72,6 @@ impl Mistake {
         Mistake::ReplacedContentsNotRaised,
         Mistake::CutNotRaised,
         Mistake::SharingIgnored,
-        Mistake::LoweredBeforeBarrier,
         Mistake::NeverLowered,
         Mistake::WithoutLane,
         Mistake::AppliedBeforeValid,

@@ -160,13 +160,10 @@ fn work_until(plan: Plan, job: u64, end: Instant, next: &AtomicU64) -> (Tally, u
 fn make_mistakes(plan: Plan, outcome: &mut Outcome) {
     let effort = Effort { recovery_one_in: 0, ..Effort::default() };
     let mut told = |found: &Found| println!("{found}");
-    let tried = Trial::new(Effort { unit: Unit::Page, ..effort }, plan.seed).and_then(|mut pages| {
-        let mut lines = Trial::new(effort, plan.seed)?;
-        let mut all = pages.of_code(&mut told)?;
-        all.extend(lines.of_code(&mut told)?);
-        all.extend(lines.of_order(&mut told)?);
-        outcome.tally.add(pages.tally);
-        outcome.tally.add(lines.tally);
+    let tried = Trial::new(effort, plan.seed).and_then(|mut trial| {
+        let mut all = trial.of_code(&mut told)?;
+        all.extend(trial.of_order(&mut told)?);
+        outcome.tally.add(trial.tally);
         Ok(all)
     });
     match tried {

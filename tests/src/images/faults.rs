@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use daxcow::sim::{Event, Fault, Mistake, Unit, with_mistake};
+use daxcow::sim::{Event, Fault, Mistake, with_mistake};
 
 use super::bench::Bench;
 use super::judge::Judge;
@@ -98,13 +98,15 @@ fn sequences() -> Vec<Sequence> {
         let found = letters.iter().find(|(name, _)| *name == wanted);
         found.map(|(_, ops)| ops.clone()).unwrap_or_else(|| panic!("no letter is called {wanted}"))
     };
-    let mut all = vec![Sequence { name: "open".into(), ops: vec![] }];
+    let mut all = vec![
+        Sequence { name: "a node is dropped and its block reused".into(), ops: reused_node() },
+        Sequence { name: "a node is freed and its block reused".into(), ops: freed_node() },
+        Sequence { name: "open".into(), ops: vec![] },
+    ];
     all.extend(PAIRS.iter().map(|(one, other)| {
         let ops = [letter(one), letter(other)].concat();
         Sequence { name: format!("{one}, {other}"), ops }
     }));
-    all.push(Sequence { name: "a node is freed and its block reused".into(), ops: freed_node() });
-    all.push(Sequence { name: "a node is dropped and its block reused".into(), ops: reused_node() });
     all.extend(letters.iter().map(|(name, ops)| Sequence { name: (*name).into(), ops: ops.clone() }));
     all
 }
@@ -171,16 +173,14 @@ impl Trial {
         by.map_or(Ok(()), |(oracle, sequence, _)| Err(format!("{oracle} in {sequence}")))
     }
 
-    /// Makes each mistake of the code in turn that can be made on this medium; `told` hears of each at once.
+    /// Makes each mistake of the code in turn; `told` hears of each at once.
     ///
     /// # Errors
     /// Where no pool file can be made.
     pub fn of_code(&mut self, told: &mut dyn FnMut(&Found)) -> Result<Vec<Found>, String> {
         let mut bench = self.base.bench().map_err(|error| error.to_string())?;
         let mut all = Vec::new();
-        let pages = self.effort.unit == Unit::Page;
-        let on_this_medium = |mistake: &&Mistake| pages == matches!(mistake, Mistake::LoweredBeforeBarrier);
-        for &mistake in Mistake::ALL.iter().filter(on_this_medium) {
+        for &mistake in Mistake::ALL {
             // Most show without a crash, and that is soon tried.
             let shown = self.sequences.iter().find_map(|sequence| {
                 let run = with_mistake(mistake, || sequence.perform(&self.base, &mut bench, Threads::One));
