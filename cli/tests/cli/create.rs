@@ -104,8 +104,11 @@ fn df_counts_what_a_file_takes() {
 fn what_is_no_pool_is_named() {
     let sandbox = Sandbox::new();
     sandbox.write("plain", "not a pool");
-    for command in ["info", "df", "check", "trim", "ls"] {
+    for command in ["info", "df", "trim", "ls"] {
         sandbox.fails([command, "plain"], &["plain: not a daxcow pool"]);
         sandbox.fails([command, "missing.pool"], &["missing.pool: no such pool"]);
     }
+    // As fsck does.
+    let checked = sandbox.run(["check", "plain"]).expect(8);
+    assert_eq!(checked.stderr, "daxcow: plain: not a daxcow pool\n");
 }
