@@ -11,6 +11,7 @@ pub(crate) mod open;
 pub(crate) mod table;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 
@@ -184,12 +185,15 @@ pub(crate) fn now_ns() -> u64 {
 
 /// The storage below the files of an open pool, and the inodes this process has open in it.
 pub(crate) struct Core {
-    pub(crate) store: Store,
+    pub(crate) store: Arc<Store>,
     pub(crate) open: open::OpenInodes,
     /// Inodes that a dead member left without a name, to be freed by an operation that holds no lock.
-    pub(crate) orphans: Mutex<Vec<Inode>>,
+    pub(crate) orphans: Arc<Orphans>,
     closer: Option<Closer>,
 }
+
+/// Inodes without a name.
+pub(crate) type Orphans = Mutex<Vec<Inode>>;
 
 /// What ends this process's membership when the last handle goes.
 pub(crate) type Closer = Box<dyn FnOnce(&Core) -> Result<()> + Send + Sync>;
@@ -197,7 +201,7 @@ pub(crate) type Closer = Box<dyn FnOnce(&Core) -> Result<()> + Send + Sync>;
 impl Core {
     /// A pool that has just been opened; `closer` runs once, at [`Core::close`] or when the core is dropped.
     pub(crate) fn new(store: Store, closer: Option<Closer>) -> Core {
-        Core { store, open: open::OpenInodes::default(), orphans: Mutex::default(), closer }
+        Core { store: Arc::new(store), open: open::OpenInodes::default(), orphans: Arc::default(), closer }
     }
 
     /// Ends this process's membership, as dropping does, and says how that went.

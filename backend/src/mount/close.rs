@@ -19,11 +19,6 @@ use crate::units::{CHUNK_SIZE, PoolOffset};
 
 /// Ends this handle; the last one of the process ends its membership and says how that went.
 pub(crate) fn close(core: Arc<Core>) -> Result<()> {
-    // A member that died with a lock that this takes can be recovered only while the core is whole.
-    if Arc::strong_count(&core) == 1 && core.store.runtime.region.check_fork().is_ok() {
-        core.store.runtime.check_lost()?;
-        give_back(&core)?;
-    }
     Arc::into_inner(core).map_or(Ok(()), Core::close)
 }
 

@@ -4,7 +4,7 @@
 //! marks on open inodes, all without taking a lock of the pool. Inodes that are left without a name are queued and freed
 //! by [`reclaim`], which takes the locks that this needs.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::extent_map::Tree;
@@ -12,24 +12,24 @@ use crate::format::inode::{INODE_SIZE, Kind, at};
 use crate::format::layout::TABLE_INODE;
 use crate::inode::open::{is_open_anywhere, mask_bit};
 use crate::inode::table::Table;
-use crate::inode::{Core, Inode, advisory};
+use crate::inode::{Core, Inode, Orphans, advisory};
 use crate::journal::{self, Store};
 use crate::namespace::reclaim::reclaim_orphan;
 use crate::runtime::Recoverer;
 use crate::units::{BLOCK_SIZE, FileBlock, InodeNumber};
 
-/// The recoverer of a pool that is open.
-pub(super) fn recoverer(core: &Arc<Core>) -> Recoverer {
-    let core: Weak<Core> = Arc::downgrade(core);
-    Box::new(move |slot| match core.upgrade() {
-        Some(core) => recover_member(&core, slot),
-        None => Err(Error::new(ErrorKind::Busy, "the pool is being closed: another member has to recover")),
+/// The recoverer of a pool, from its opening until this member has left it.
+pub(super) fn recoverer(core: &Core) -> Recoverer {
+    // The store owns what this becomes a part of.
+    let (store, orphans) = (Arc::downgrade(&core.store), core.orphans.clone());
+    Box::new(move |slot| match store.upgrade() {
+        Some(store) => recover_member(&store, &orphans, slot),
+        None => Err(Error::new(ErrorKind::Busy, "the pool is closed: another member has to recover")),
     })
 }
 
 /// Recovers the dead member of `slot`, which the caller has claimed. Takes no lock of the pool.
-fn recover_member(core: &Core, slot: u32) -> Result<()> {
-    let store = &core.store;
+fn recover_member(store: &Store, left: &Orphans, slot: u32) -> Result<()> {
     let replayed = journal::recover(&store.runtime.region, slot)?;
     store.space.release_ledgers(slot)?;
     let mut orphans = Vec::new();
@@ -40,7 +40,7 @@ fn recover_member(core: &Core, slot: u32) -> Result<()> {
         }
     })?;
     tracing::debug!(slot, replayed, orphans = orphans.len(), "replayed and released a dead member");
-    core.orphans.lock().extend(orphans);
+    left.lock().extend(orphans);
     Ok(())
 }
 

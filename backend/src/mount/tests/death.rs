@@ -53,6 +53,36 @@ fn what_a_killed_member_held_comes_back_while_others_go_on() {
     }
 }
 
+/// Dies with the locks that closing a pool takes.
+fn hold_what_closing_takes(path: &Path) {
+    let (core, _) = reopen(path);
+    let runtime = &core.store.runtime;
+    let _held = [at::NAMESPACE, at::SETTLING, at::DEFERRED_LOCK].map(|word| runtime.lock(word).unwrap());
+    ready("");
+}
+
+#[test]
+fn who_closes_recovers_the_dead_that_hold_what_it_needs() {
+    const NAME: &str = "death::who_closes_recovers_the_dead_that_hold_what_it_needs";
+    if let Some(path) = role() {
+        return hold_what_closing_takes(&path);
+    }
+    for directory in directories() {
+        let path = pool_in(&directory);
+        let core = new_pool(&path, 64);
+        let store = &core.store;
+        let kept = add_file(&core, "kept", 20).unwrap();
+        let reference = Reference::of_root(Tree::of(&store.space, kept.place).unwrap().root.unwrap());
+        store.space.raise(reference.block).unwrap();
+        store.space.drop_later(&[reference]).unwrap();
+        let mut child = Again::start(NAME, &path);
+        child.wait_until_ready();
+        child.kill();
+        close(core).unwrap();
+        assert_sound(&reopen(&path).0);
+    }
+}
+
 #[test]
 fn who_joins_recovers_the_dead_and_the_first_after_all_died_rebuilds() {
     const NAME: &str = "death::who_joins_recovers_the_dead_and_the_first_after_all_died_rebuilds";
