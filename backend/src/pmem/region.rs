@@ -275,10 +275,8 @@ impl Region {
         if at.0.checked_add(len).is_some_and(|end| end <= mapped) {
             return Ok(());
         }
-        if let Ok(now) = usable_len(&self.file, self.storage)
-            && now < mapped
-        {
-            return Err(self.shrunk(at, len, now, mapped));
+        if let Some(error) = self.cut_short(at, len) {
+            return Err(error);
         }
         Err(Error::corrupt(
             "reference",
@@ -302,12 +300,9 @@ impl Region {
             )
             .at(&self.path);
         }
-        let mapped = self.len();
-        if let Ok(now) = usable_len(&self.file, self.storage)
-            && now < mapped
-        {
+        if let Some(error) = self.cut_short(at, len) {
             self.losses.note(at, len);
-            return self.shrunk(at, len, now, mapped);
+            return error;
         }
         if intent == Intent::Store
             && let Some(full) = self.host_is_full(at, len)
@@ -345,14 +340,15 @@ impl Region {
         (error.kind() == ErrorKind::NoSpace).then(|| error.at(&self.path))
     }
 
-    fn shrunk(&self, at: PoolOffset, len: u64, now: u64, mapped: u64) -> Error {
-        Error::new(
-            ErrorKind::MediaError,
-            format!(
-                "lost memory at {at} ({len} bytes): the file was truncated to {now:#x} bytes from {mapped:#x}"
-            ),
-        )
-        .at(&self.path)
+    /// Why `[at, at + len)` cannot be had, where that is because the file has become shorter than what is mapped.
+    #[cold]
+    pub(crate) fn cut_short(&self, at: PoolOffset, len: u64) -> Option<Error> {
+        let mapped = self.len();
+        let now = usable_len(&self.file, self.storage).ok().filter(|&now| now < mapped)?;
+        let message = format!(
+            "lost memory at {at} ({len} bytes): the file was truncated to {now:#x} bytes from {mapped:#x}"
+        );
+        Some(Error::new(ErrorKind::MediaError, message).at(&self.path))
     }
 
     fn forked(&self) -> Error {

@@ -9,7 +9,7 @@ use super::Space;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::layout;
 use crate::runtime::at;
-use crate::units::BLOCK_SIZE;
+use crate::units::{BLOCK_SIZE, PoolOffset};
 
 /// What blocks are wanted for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -108,8 +108,14 @@ impl Space {
         }
     }
 
+    /// Why so many blocks cannot be had: mostly that the pool is full; where its file was cut short, that.
+    #[cold]
     fn no_space(&self, blocks: u64) -> Error {
-        let free = self.runtime.region.load(at::FREE_BLOCKS).unwrap_or(0);
+        let region = &self.runtime.region;
+        if let Some(error) = region.cut_short(PoolOffset(0), region.len()) {
+            return error;
+        }
+        let free = region.load(at::FREE_BLOCKS).unwrap_or(0);
         let kept = self.pool_blocks().map_or(0, reserve_blocks);
         Error::new(
             ErrorKind::NoSpace,
