@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileTypeExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::superblock::MAGIC;
@@ -15,6 +15,27 @@ pub struct PoolPath {
     pub pool: PathBuf,
     /// The path inside it, absolute.
     pub inner: PathBuf,
+}
+
+impl PoolPath {
+    /// The path inside, absolute and without `.` and `..`.
+    #[must_use]
+    pub fn normal(&self) -> PathBuf {
+        normal(&self.inner)
+    }
+}
+
+/// A path in a pool, absolute and without `.` and `..`.
+pub(crate) fn normal(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::from("/");
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => normal.push(name),
+            Component::ParentDir => drop(normal.pop()),
+            _ => {}
+        }
+    }
+    normal
 }
 
 /// Splits `/dir/app.pool/sub/main.db` into the pool and the path inside: the first component that is no directory and

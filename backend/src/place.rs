@@ -2,13 +2,13 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use parking_lot::RwLock;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::mount::OpenOptions;
-use crate::path::{PoolPath, split_pool_path};
+use crate::path::{normal, split_pool_path};
 use crate::pool::{Pool, WeakPool};
 
 /// A path in an open pool.
@@ -52,14 +52,27 @@ impl Place {
         if path.parent().is_none_or(Path::is_dir) && !path.is_file() {
             return Ok(None);
         }
-        let Some(PoolPath { pool, inner }) = split_pool_path(&path)? else { return Ok(None) };
-        let host = pool.canonicalize().map_err(|error| Error::os("realpath", error).at(&pool))?;
-        let pool = open(&host)?;
+        let Some(found) = split_pool_path(&path)? else { return Ok(None) };
+        let host = found.pool.canonicalize().map_err(|error| Error::os("realpath", error).at(&found.pool))?;
+        let pool = Place::open_pool(&host)?;
         let prefix = [host.as_os_str().as_bytes(), b"/"].concat();
         let mut list = KNOWN.write();
         list.retain(|known| known.prefix != prefix && known.pool.upgrade().is_some());
         list.push(Known { prefix, pool: pool.downgrade() });
-        Ok(Some(Place { pool, path: normal(&inner), host }))
+        Ok(Some(Place { pool, path: found.normal(), host }))
+    }
+
+    /// The pool at a host path, shared as by [`Pool::open_shared`]; for reading only where more is not permitted.
+    ///
+    /// # Errors
+    /// As [`Pool::open`].
+    pub fn open_pool(host: &Path) -> Result<Pool> {
+        match Pool::open_shared(host, &OpenOptions::new()) {
+            Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnly) => {
+                Pool::open_shared(host, &OpenOptions::new().read_only(true))
+            }
+            opened => opened,
+        }
     }
 
     /// The host path that leads here.
@@ -93,29 +106,6 @@ fn known(path: &Path) -> Option<Place> {
         path: normal(Path::new(OsStr::from_bytes(inner))),
         host: host.into(),
     })
-}
-
-/// The pool at a host path, only for reading where more is not permitted.
-fn open(host: &Path) -> Result<Pool> {
-    match Pool::open_shared(host, &OpenOptions::new()) {
-        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnly) => {
-            Pool::open_shared(host, &OpenOptions::new().read_only(true))
-        }
-        opened => opened,
-    }
-}
-
-/// An absolute path without `.` and `..`.
-fn normal(path: &Path) -> PathBuf {
-    let mut normal = PathBuf::from("/");
-    for component in path.components() {
-        match component {
-            Component::Normal(name) => normal.push(name),
-            Component::ParentDir => drop(normal.pop()),
-            _ => {}
-        }
-    }
-    normal
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The pools that this process has open, each for as long as a file in it is.
 
-use daxcow::{ErrorKind, OpenOptions, Pool, PoolPath};
+use daxcow::{Place, Pool, PoolPath};
 use parking_lot::RwLock;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -42,7 +42,7 @@ pub(crate) fn resolve(name: &[u8]) -> daxcow::Result<Option<PoolPath>> {
         return Ok(None);
     }
     let Some(found) = daxcow::split_pool_path(&path)? else { return Ok(None) };
-    let inner = normal(&found.inner);
+    let inner: PathBuf = found.normal().components().skip(1).collect();
     if inner.as_os_str().is_empty() {
         return Ok(None);
     }
@@ -51,29 +51,9 @@ pub(crate) fn resolve(name: &[u8]) -> daxcow::Result<Option<PoolPath>> {
     Ok(Some(PoolPath { pool, inner }))
 }
 
-/// `path` without a leading slash, `.` and `..`.
-fn normal(path: &Path) -> PathBuf {
-    let mut normal = PathBuf::new();
-    for component in path.components() {
-        match component {
-            std::path::Component::Normal(name) => normal.push(name),
-            std::path::Component::ParentDir => {
-                normal.pop();
-            }
-            _ => {}
-        }
-    }
-    normal
-}
-
 /// The pool at the host path `path`, opened if need be; only for reading where more is not permitted.
 pub(crate) fn open(path: &Path) -> daxcow::Result<PoolRef> {
-    let pool = match Pool::open_shared(path, &OpenOptions::new()) {
-        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnly) => {
-            Pool::open_shared(path, &OpenOptions::new().read_only(true))?
-        }
-        result => result?,
-    };
+    let pool = Place::open_pool(path)?;
     let prefix = [path.as_os_str().as_bytes(), b"/"].concat();
     let open = Arc::new(OpenPool { pool, prefix });
     let mut list = OPEN.write();
