@@ -21,15 +21,12 @@ pub unsafe extern "C" fn daxcow_rocksdb_snapshot(
     name: *const c_char,
     error: *mut *mut c_char,
 ) {
-    let failure = call(|| {
-        // SAFETY: the caller's promise.
-        let place = unsafe { place(path) }?;
-        // SAFETY: as above.
-        let name = unsafe { text(name) }?;
-        place.pool.create_snapshot(name, &[&place.path]).map(drop)
-    });
     // SAFETY: the caller's promise.
-    unsafe { report(failure, error) };
+    unsafe {
+        with_snapshot(path, name, error, |place, name| {
+            place.pool.create_snapshot(name, &[&place.path]).map(drop)
+        })
+    };
 }
 
 /// Forgets the snapshot `name` of the pool that `path` leads through.
@@ -42,15 +39,8 @@ pub unsafe extern "C" fn daxcow_rocksdb_drop_snapshot(
     name: *const c_char,
     error: *mut *mut c_char,
 ) {
-    let failure = call(|| {
-        // SAFETY: the caller's promise.
-        let place = unsafe { place(path) }?;
-        // SAFETY: as above.
-        let name = unsafe { text(name) }?;
-        place.pool.delete_snapshot(name)
-    });
     // SAFETY: the caller's promise.
-    unsafe { report(failure, error) };
+    unsafe { with_snapshot(path, name, error, |place, name| place.pool.delete_snapshot(name)) };
 }
 
 /// Puts the snapshot `name` back; no file of it may be open.
@@ -63,15 +53,12 @@ pub unsafe extern "C" fn daxcow_rocksdb_rollback(
     name: *const c_char,
     error: *mut *mut c_char,
 ) {
-    let failure = call(|| {
-        // SAFETY: the caller's promise.
-        let place = unsafe { place(path) }?;
-        // SAFETY: as above.
-        let name = unsafe { text(name) }?;
-        place.pool.rollback(name, RollbackOptions { force: false })
-    });
     // SAFETY: the caller's promise.
-    unsafe { report(failure, error) };
+    unsafe {
+        with_snapshot(path, name, error, |place, name| {
+            place.pool.rollback(name, RollbackOptions { force: false })
+        })
+    };
 }
 
 /// Makes `to` a writable copy of the directory `from` that shares all blocks.
@@ -91,6 +78,27 @@ pub unsafe extern "C" fn daxcow_rocksdb_clone(
         let to = unsafe { place(to) }?;
         in_one_pool(&from, &to)?;
         from.pool.clone_tree(&from.path, &to.path)
+    });
+    // SAFETY: the caller's promise.
+    unsafe { report(failure, error) };
+}
+
+/// Does something with the place that `path` leads to and the snapshot `name`.
+///
+/// # Safety
+/// As [`daxcow_rocksdb_snapshot`].
+unsafe fn with_snapshot(
+    path: *const c_char,
+    name: *const c_char,
+    error: *mut *mut c_char,
+    act: impl FnOnce(&Place, &str) -> daxcow::Result<()>,
+) {
+    let failure = call(|| {
+        // SAFETY: the caller's promise.
+        let place = unsafe { place(path) }?;
+        // SAFETY: as above.
+        let name = unsafe { text(name) }?;
+        act(&place, name)
     });
     // SAFETY: the caller's promise.
     unsafe { report(failure, error) };
