@@ -1,6 +1,6 @@
 //! Short forms of what nearly every test does. All of them panic where the pool refuses: the test has failed then.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use daxcow::{CreateOptions, Error, ErrorKind, File, FileOptions, OpenOptions, Pool, RollbackOptions};
 
@@ -15,6 +15,49 @@ use crate::rng::pattern;
 pub fn new_pool(place: &Place, mebibytes: u64) -> Pool {
     let options = CreateOptions::new().size(mebibytes << 20).sparse(true);
     Pool::create(place.pool(), &options).expect("a new pool")
+}
+
+/// A pool in a directory of its own, for tests that reach it by host paths.
+pub struct HostFixture {
+    place: Place,
+    /// The pool.
+    pub pool: Pool,
+}
+
+impl HostFixture {
+    /// A pool of so many bytes, sparse on the host.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    #[must_use]
+    pub fn with_size(bytes: u64) -> HostFixture {
+        let place = Place::new();
+        let options = CreateOptions::new().size(bytes).sparse(true);
+        let pool = Pool::create(place.pool(), &options).expect("a new pool");
+        HostFixture { place, pool }
+    }
+
+    /// The host path that leads to `name` in the pool.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.place.pool().join(name)
+    }
+
+    /// The path of a file beside the pool.
+    #[must_use]
+    pub fn host(&self, name: &str) -> PathBuf {
+        self.place.path().join(name)
+    }
+
+    /// Fails where there is anything beside the pool.
+    ///
+    /// # Panics
+    /// If there is.
+    pub fn assert_nothing_on_the_host(&self) {
+        let names = std::fs::read_dir(self.place.path()).expect("the directory is read");
+        let names: Vec<_> = names.map(|entry| entry.expect("an entry").file_name()).collect();
+        assert_eq!(names, ["test.pool"], "nothing was made on the host");
+    }
 }
 
 /// Makes the tables that a pool keeps once it has had a file, a directory and a snapshot: what space is measured after.

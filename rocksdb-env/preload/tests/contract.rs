@@ -6,7 +6,7 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{Fixture, preloaded, stdout};
+use common::{fixture, preloaded, stdout};
 
 /// Where the posix FileSystem of RocksDB 7.8 falls short: what was asked, its answer, ours.
 const BETTER: [(&str, &str, &str); 13] = [
@@ -57,7 +57,7 @@ fn compiled(into: &Path) -> PathBuf {
 
 #[test]
 fn every_method_answers_as_the_posix_file_system_does() {
-    let fixture = Fixture::new();
+    let fixture = fixture();
     let programs = tempfile::tempdir().expect("a directory for the program");
     let program = compiled(programs.path());
     std::fs::create_dir(fixture.host("host")).expect("a directory on the host");

@@ -4,7 +4,7 @@ mod common;
 
 use std::process::Output;
 
-use common::{Fixture, has, preloaded, stdout};
+use common::{fixture, has, preloaded, stdout};
 use daxcow::Place;
 
 fn ldb(database: &std::path::Path, arguments: &[&str]) -> Output {
@@ -17,7 +17,7 @@ fn ldb_and_sst_dump_work_in_a_pool() {
     if !has("ldb") || !has("sst_dump") {
         return;
     }
-    let fixture = Fixture::new();
+    let fixture = fixture();
     let database = fixture.path("db");
     assert_eq!(stdout(&ldb(&database, &["--create_if_missing", "put", "one", "1"])), "OK\n");
     assert_eq!(stdout(&ldb(&database, &["put", "two", "2"])), "OK\n");
@@ -48,7 +48,7 @@ fn what_lies_on_the_host_stays_there() {
     if !has("ldb") {
         return;
     }
-    let fixture = Fixture::new();
+    let fixture = fixture();
     let database = fixture.host("db");
     assert_eq!(stdout(&ldb(&database, &["--create_if_missing", "put", "k", "v"])), "OK\n");
     assert!(database.join("CURRENT").exists());
@@ -66,7 +66,7 @@ fn a_database_is_locked_for_all_processes() {
     if !has("ldb") {
         return;
     }
-    let fixture = Fixture::new();
+    let fixture = fixture();
     let database = fixture.path("db");
     stdout(&ldb(&database, &["--create_if_missing", "put", "k", "v"]));
     let lock = Place::find(database.join("LOCK")).expect("found").expect("in the pool");
@@ -89,7 +89,7 @@ fn addresses_name_the_file_system_and_wrong_ones_are_refused() {
     if !has("db_bench") {
         return;
     }
-    let fixture = Fixture::new();
+    let fixture = fixture();
     let pool = fixture.path("").display().to_string();
     let run = |flag: &str, address: &str| {
         preloaded("db_bench")
@@ -120,7 +120,7 @@ fn db_bench_runs_its_benchmarks_in_a_pool() {
     if !has("db_bench") {
         return;
     }
-    let fixture = Fixture::new();
+    let fixture = fixture();
     let benchmarks =
         "fillseq,readseq,readrandom,overwrite,readwhilewriting,compact,readmissing,deleterandom,fillsync";
     for more in ["--mmap_read=false", "--mmap_read=true"] {

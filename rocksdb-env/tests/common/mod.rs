@@ -1,16 +1,20 @@
 //! What the tests of the crate share: a pool in memory, and databases in it.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
-use std::path::PathBuf;
+use std::ops::Deref;
 
-use daxcow::{CreateOptions, Pool};
+use daxcow_tests::fixture::HostFixture;
 use rocksdb::{DB, Options};
-use tempfile::TempDir;
 
-/// A directory on tmpfs with a pool in it.
-pub(crate) struct Fixture {
-    pub(crate) dir: TempDir,
-    pub(crate) pool: Pool,
+/// A pool, and databases in it.
+pub(crate) struct Fixture(HostFixture);
+
+impl Deref for Fixture {
+    type Target = HostFixture;
+
+    fn deref(&self) -> &HostFixture {
+        &self.0
+    }
 }
 
 impl Fixture {
@@ -20,20 +24,7 @@ impl Fixture {
 
     /// A pool of `bytes`.
     pub(crate) fn with_size(bytes: u64) -> Fixture {
-        let dir = tempfile::tempdir_in("/dev/shm").expect("tmpfs is there");
-        let options = CreateOptions::new().size(bytes).sparse(true);
-        let pool = Pool::create(dir.path().join("test.pool"), &options).expect("the pool is made");
-        Fixture { dir, pool }
-    }
-
-    /// The host path that leads to `name` in the pool.
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.host("test.pool").join(name)
-    }
-
-    /// The path of a file beside the pool.
-    pub(crate) fn host(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+        Fixture(HostFixture::with_size(bytes))
     }
 
     /// Opens, or makes, the database `name` in the pool.
@@ -47,9 +38,7 @@ impl Fixture {
 
     /// Fails where there is anything beside the pool, or the pool is damaged.
     pub(crate) fn assert_sound(&self) {
-        let names = std::fs::read_dir(self.dir.path()).expect("the directory is read");
-        let names: Vec<_> = names.map(|entry| entry.expect("an entry").file_name()).collect();
-        assert_eq!(names, ["test.pool"], "nothing was made on the host");
+        self.assert_nothing_on_the_host();
         let report = self.pool.check().expect("the pool is checked");
         assert!(report.is_clean(), "{:?}", report.problems);
     }

@@ -4,44 +4,11 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use daxcow::{CreateOptions, Pool};
-use tempfile::TempDir;
+use daxcow_tests::fixture::HostFixture;
 
-/// A directory on tmpfs with a pool in it.
-pub(crate) struct Fixture {
-    pub(crate) dir: TempDir,
-    pub(crate) pool: Pool,
-}
-
-impl Fixture {
-    pub(crate) fn new() -> Fixture {
-        Fixture::with_size(512 << 20)
-    }
-
-    /// A pool of `bytes`.
-    pub(crate) fn with_size(bytes: u64) -> Fixture {
-        let dir = tempfile::tempdir_in("/dev/shm").expect("tmpfs is there");
-        let options = CreateOptions::new().size(bytes).sparse(true);
-        let pool = Pool::create(dir.path().join("test.pool"), &options).expect("the pool is made");
-        Fixture { dir, pool }
-    }
-
-    /// The host path that leads to `name` in the pool.
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.host("test.pool").join(name)
-    }
-
-    /// The path of a file beside the pool.
-    pub(crate) fn host(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    /// Fails where there is anything beside the pool.
-    pub(crate) fn assert_nothing_on_the_host(&self) {
-        let names = std::fs::read_dir(self.dir.path()).expect("the directory is read");
-        let names: Vec<_> = names.map(|entry| entry.expect("an entry").file_name()).collect();
-        assert_eq!(names, ["test.pool"]);
-    }
+/// A pool that is large enough for what the programs do.
+pub(crate) fn fixture() -> HostFixture {
+    HostFixture::with_size(512 << 20)
 }
 
 /// Builds the library and returns its path.
