@@ -89,12 +89,12 @@ impl Scene {
         self.template.lay(&self.pool()).map_err(|error| error.to_string())?;
         self.shared.reset();
         match company {
-            Company::Nobody => {
+            Company::Workers(count) if !script.alone => self.die_among(script, step, count),
+            Company::Nobody | Company::Workers(_) => {
                 let steps = self.victim(script, step)?;
                 self.judge_anew(script)?;
                 Ok(Outcome { steps, recoverer_steps: None })
             }
-            Company::Workers(count) => self.die_among(script, step, count),
             Company::Recoverer { dies_at, watched } => self.die_twice(script, step, dies_at, watched),
         }
     }

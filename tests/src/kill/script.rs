@@ -20,19 +20,21 @@ pub struct Script {
     pub visit: Option<Visit>,
     /// It replaces or holds everything in the pool, also what survivors have made.
     pub of_all: bool,
+    /// It needs every file closed: whoever works beside it would have some open.
+    pub alone: bool,
 }
 
-/// All scripts. Those that need every file closed are left out: survivors have files open.
+/// All scripts.
 #[must_use]
 pub fn scripts() -> Vec<Script> {
-    let refused = |op: &Op| matches!(op, Op::Rollback { force: false, .. });
-    let operations = alphabet().into_iter().filter(|(_, ops)| !ops.iter().any(refused)).map(|(name, ops)| {
+    let operations = alphabet().into_iter().map(|(name, ops)| {
         let of_all = ops.iter().any(|op| match op {
             Op::Snapshot { paths, .. } => paths.is_empty(),
             Op::Rollback { .. } => true,
             _ => false,
         });
-        Script { name: name.to_owned(), ops, visit: None, of_all }
+        let alone = ops.iter().any(|op| matches!(op, Op::Rollback { force: false, .. }));
+        Script { name: name.to_owned(), ops, visit: None, of_all, alone }
     });
     let visits: [(&str, Visit); 7] = [
         ("advisory locks", locks),
@@ -48,6 +50,7 @@ pub fn scripts() -> Vec<Script> {
         ops: vec![],
         visit: Some(visit),
         of_all: false,
+        alone: false,
     });
     operations.chain(visits).collect()
 }
@@ -60,6 +63,7 @@ pub fn joined(first: &Script, second: &Script) -> Script {
         ops: first.ops.iter().chain(&second.ops).cloned().collect(),
         visit: second.visit,
         of_all: first.of_all || second.of_all,
+        alone: first.alone || second.alone,
     }
 }
 
