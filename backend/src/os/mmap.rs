@@ -79,16 +79,33 @@ impl Reservation {
     }
 
     /// Maps `[offset, offset + len)` of `file` at `offset` of the reservation. Both are multiples of the page size.
+    ///
+    /// It is mapped elsewhere and then moved: where a file system refuses a `MAP_FIXED`, the kernel has unmapped the place
+    /// already, and whatever another thread maps at that moment may move in.
     pub(crate) fn map(&self, file: &File, offset: usize, len: usize, how: Mapping) -> io::Result<()> {
         let place = self.place(offset, len)?;
-        let (protection, flags) = how.arguments();
-        fix(place, len, protection, flags, Some((file, offset as u64)))?;
         // A child must not have it; its absence is made up for by the action in the child.
-        self.advise(offset, len, libc::MADV_DONTFORK)
+        let _section = fork::unforked();
+        let elsewhere = map_anywhere(file, offset, len, how)?;
+        // SAFETY: the mapping is fresh and known to nobody else; no hint takes its contents away.
+        let advised = unsafe { libc::madvise(elsewhere, len, libc::MADV_DONTFORK) } == 0;
+        let how = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+        // SAFETY: the fresh mapping moves to a place of this reservation, and replaces only memory of ours.
+        if advised && unsafe { libc::mremap(elsewhere, len, len, how, place) } == place {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        // SAFETY: the mapping has not moved and is known to nobody else.
+        let answer = unsafe { libc::munmap(elsewhere, len) };
+        debug_assert_eq!(answer, 0, "munmap of a mapping that was not moved");
+        Err(error)
     }
 
     /// Maps `len` bytes of `file` from `from` on at `offset` of the reservation, in place of what was there. A forked child
     /// inherits it for as long as it takes to get to its first action, which covers the reservation.
+    ///
+    /// In one call and in place, unlike [`Reservation::map`]: only for a file that has been mapped in the same way before, so
+    /// that the kernel has no reason left to refuse after it has made room.
     pub(crate) fn map_piece(
         &self,
         offset: usize,
@@ -161,6 +178,17 @@ impl Drop for Reservation {
         let answer = unsafe { libc::munmap(self.base.as_ptr().cast(), self.len) };
         drop(section);
         debug_assert_eq!(answer, 0, "munmap of a reservation");
+    }
+}
+
+/// Maps a part of a file where the kernel likes.
+fn map_anywhere(file: &File, from: usize, len: usize, how: Mapping) -> io::Result<*mut libc::c_void> {
+    let from = libc::off_t::try_from(from).map_err(|_| invalid("file offset"))?;
+    let (protection, flags) = how.arguments();
+    // SAFETY: no address is given, so the kernel picks one that is free.
+    match unsafe { libc::mmap(std::ptr::null_mut(), len, protection, flags, file.as_raw_fd(), from) } {
+        libc::MAP_FAILED => Err(io::Error::last_os_error()),
+        elsewhere => Ok(elsewhere),
     }
 }
 

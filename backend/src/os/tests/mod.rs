@@ -240,3 +240,25 @@ fn a_registry_shows_whole_rows_only() {
     });
     assert!(!REGISTRY.any(|_, _| true), "dropped rows are gone");
 }
+
+/// A disk's file system refuses MAP_SYNC after the kernel has made room for it.
+#[test]
+fn a_refused_mapping_leaves_no_hole_in_the_reservation() {
+    const LEN: usize = 16 << 20;
+    let file = tempfile::tempfile_in("/var/tmp").unwrap();
+    file.set_len(LEN as u64).unwrap();
+    let reservation = mmap::Reservation::new(4 * LEN, 4 * LEN).unwrap();
+    let place = reservation.base().as_ptr().addr();
+    if reservation.map(&file, 0, LEN, mmap::Mapping::SharedSync).is_ok() {
+        println!("SKIPPED: /var/tmp has MAP_SYNC");
+        return;
+    }
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    let holds = |line: &str| {
+        let (start, end) = line.split(' ').next()?.split_once('-')?;
+        let address = |text| usize::from_str_radix(text, 16).ok();
+        Some(address(start)? <= place && place + 4 * LEN <= address(end)?)
+    };
+    assert!(maps.lines().any(|line| holds(line) == Some(true)), "not whole at {place:#x}:\n{maps}");
+    reservation.map(&file, 0, LEN, mmap::Mapping::Shared).unwrap();
+}
