@@ -11,76 +11,18 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use common::batches::{self, FAMILIES};
 use daxcow::{CreateOptions, Pool};
 use daxcow_tests::fixture::open_pool;
 use daxcow_tests::place::Place;
 use daxcow_tests::process::{Running, Silence};
-use daxcow_tests::rng::{Rng, number_from_env, pattern, seed_from_env};
-use rocksdb::{DB, IteratorMode, Options, WriteBatch, WriteOptions};
+use daxcow_tests::rng::{Rng, number_from_env, seed_from_env};
+use rocksdb::{DB, Options};
 
-const FAMILIES: [&str; 2] = ["one", "two"];
-/// So many batches stay; each one drops the one so far behind it.
-const KEPT: u64 = 1000;
-/// In each family: the number of the last batch.
-const LAST: &[u8] = b"last";
 /// Tells a process of this test that it is the writer: its seed and the database's path.
 const WRITER: &str = "DAXCOW_TEST_WRITER";
 /// How long anything that must come may take.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// The keys and values of a batch, the same in both families.
-fn batch(number: u64) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let mut rng = Rng::new(number);
-    let pair = |part| {
-        let len = rng.index(if number.is_multiple_of(50) { 5000 } else { 300 });
-        (format!("{number:010}-{part}").into_bytes(), pattern(number * 8 + part, len))
-    };
-    (0..=number % 5).map(pair).collect()
-}
-
-fn write(database: &DB, number: u64, sync: bool) {
-    let mut writes = WriteBatch::default();
-    for name in FAMILIES {
-        let family = database.cf_handle(name).expect("the family is there");
-        batch(number).iter().for_each(|(key, value)| writes.put_cf(family, key, value));
-        if let Some(old) = number.checked_sub(KEPT) {
-            writes.delete_range_cf(family, format!("{old:010}"), format!("{:010}", old + 1));
-        }
-        writes.put_cf(family, LAST, number.to_le_bytes());
-    }
-    let mut options = WriteOptions::default();
-    options.set_sync(sync);
-    database.write_opt(writes, &options).expect("write");
-}
-
-/// The number of the last batch; fails unless the database holds what there is after it, and nothing else.
-fn last_batch(database: &DB, place: &str) -> u64 {
-    let of = |name| {
-        let family = database.cf_handle(name).expect("the family is there");
-        let number = database.get_cf(family, LAST).expect("get");
-        let number =
-            number.map_or(0, |bytes| u64::from_le_bytes(bytes.try_into().expect("a number is 8 bytes")));
-        let first = (number + 1).saturating_sub(KEPT).max(1);
-        let mut found = database.iterator_cf(family, IteratorMode::Start);
-        for (key, value) in (first..=number).flat_map(batch) {
-            let (found_key, found_value) = found
-                .next()
-                .unwrap_or_else(|| {
-                    panic!("{place}, {name}: nothing from {key:?} on, and the last is {number}")
-                })
-                .expect("the iterator reads");
-            let is_it = *found_key == *key && *found_value == *value;
-            assert!(is_it, "{place}, {name}: found {found_key:?} for {key:?} of {first}..={number}");
-        }
-        let rest: Vec<_> = found.map(|pair| pair.expect("the iterator reads").0).collect();
-        let only_last = if number == 0 { rest.is_empty() } else { rest.len() == 1 && *rest[0] == *LAST };
-        assert!(only_last, "{place}, {name}: {rest:?} beyond batch {number}");
-        number
-    };
-    let [one, two] = FAMILIES.map(of);
-    assert_eq!(one, two, "{place}: the families disagree");
-    one
-}
 
 fn options(rng: &mut Rng) -> Options {
     let mut options = common::options();
@@ -94,8 +36,12 @@ fn options(rng: &mut Rng) -> Options {
 }
 
 fn open(options: &Options, path: &Path) -> DB {
-    let path = daxcow_rocksdb::path(path).expect("a path in the pool");
-    DB::open_cf_with_opts(options, path, FAMILIES.map(|name| (name, options.clone()))).expect("opens")
+    batches::open(options, path).expect("the database opens")
+}
+
+/// The number of the last batch; fails where the database is not what it is after that.
+fn last_batch(database: &DB, place: &str) -> u64 {
+    batches::last(database).unwrap_or_else(|what| panic!("{place}: {what}"))
 }
 
 /// What the writer does until it is killed.
@@ -109,7 +55,7 @@ fn writer() {
     let mut number = last_batch(&database, "writer");
     loop {
         number += 1;
-        write(&database, number, rng.one_in(3));
+        batches::write(&database, number, rng.one_in(3)).expect("write");
         writeln!(std::io::stdout(), "\nacknowledged {number}").expect("the test listens");
         match rng.below(3000) {
             0..6 => {
@@ -175,13 +121,7 @@ impl Writer {
 fn look_at_a_snapshot(pool: &Pool, path: &Path, writer: &Writer, rng: &mut Rng, place: &str) {
     pool.create_snapshot("beside", &["/db"]).expect("a snapshot");
     let kept = path.join(".snapshots/beside/db");
-    let families = || FAMILIES.map(|name| (name, Options::default()));
-    let read_only = DB::open_cf_with_opts_for_read_only(
-        &options(rng),
-        daxcow_rocksdb::path(&kept).expect("a path in the pool"),
-        families(),
-        false,
-    );
+    let read_only = batches::open_read_only(&options(rng), &kept);
     let Ok(read_only) = read_only else {
         // Taken before there were families.
         assert_eq!(writer.acknowledged, 0, "{place}: {:?}", read_only.err());
@@ -194,7 +134,7 @@ fn look_at_a_snapshot(pool: &Pool, path: &Path, writer: &Writer, rng: &mut Rng, 
     let clone = open(&options(rng), &path.join("clone"));
     assert_eq!(last_batch(&clone, &format!("{place}, clone")), held);
     for number in held + 1..held + 50 {
-        write(&clone, number, false);
+        batches::write(&clone, number, false).expect("write");
     }
     drop(clone);
     let clone = open(&options(rng), &path.join("clone"));
