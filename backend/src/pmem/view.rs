@@ -23,7 +23,7 @@ const UNITS: [usize; 2] = [4096, 2 << 20];
 
 /// Whether any memory of this process was ever replaced by zeros.
 static REPLACED: AtomicBool = AtomicBool::new(false);
-/// The address ranges of failed views that were dropped, until their region is.
+/// What was replaced under views that were dropped, until their region is.
 static FAILED: Mutex<Vec<(usize, usize)>> = Mutex::new(Vec::new());
 
 /// A stretch of the pool that a pointer was given out for.
@@ -84,25 +84,21 @@ impl ViewGuard {
 
     /// Whether memory under the view was lost since it was made: bytes read through the pointer may be zeros.
     pub(crate) fn failed(&self) -> bool {
-        self.watch.mark() != 0
+        self.watch.marked().is_some()
     }
 }
 
 impl Drop for ViewGuard {
     fn drop(&mut self) {
-        let start = self.pointer.as_ptr() as usize;
-        let end = start + self.len;
-        for (from, to, unit) in
-            [(start, end, self.watch.mark()), (end, end + self.slack, self.watch.slack_mark())]
-        {
-            if let Some(units) = from.checked_div(unit) {
-                FAILED.lock().push((units * unit, to.next_multiple_of(unit)));
-            }
-        }
+        let end = self.pointer.as_ptr() as usize + self.len;
+        let mark = self.watch.slack_mark();
+        let slack =
+            end.checked_div(mark).map(|units| (units * mark, (end + self.slack).next_multiple_of(mark)));
+        FAILED.lock().extend(self.watch.marked().into_iter().chain(slack));
     }
 }
 
-/// Replaces a lost page under a view, and marks all views that have a part of it: with the largest unit that was replaced.
+/// Replaces a lost page under a view, and marks it in all views that have a part of it.
 fn on_fault(fault: &Fault) -> bool {
     if fault.signal != libc::SIGBUS || fault.write {
         return false;
