@@ -5,6 +5,7 @@
 
 #include "directory.h"
 #include "handles.h"
+#include "logger.h"
 #include "readers.h"
 #include "writers.h"
 
@@ -221,8 +222,12 @@ IOStatus PoolFileSystem::NewLogger(const std::string& name, const IOOptions& opt
                                    std::shared_ptr<rocksdb::Logger>* result, IODebugContext* dbg) {
   Place place(name);
   DAXCOW_IN_POOL(place, target()->NewLogger(name, options, result, dbg));
-  // The one that writes through NewWritableFile.
-  return rocksdb::FileSystem::NewLogger(name, options, result, dbg);
+  FilePtr file;
+  IOStatus status = Open(place, name, DAXCOW_WRITE | DAXCOW_CREATE | DAXCOW_TRUNCATE, "While opening a log", &file);
+  if (status.ok()) {
+    *result = std::make_shared<PoolLogger>(std::move(file));
+  }
+  return status;
 }
 
 IOStatus PoolFileSystem::FileExists(const std::string& name, const IOOptions& options, IODebugContext* dbg) {
