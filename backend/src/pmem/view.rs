@@ -27,7 +27,7 @@ const UNITS: [usize; 2] = [4096, 2 << 20];
 
 /// Whether any memory of this process was ever replaced by zeros.
 static REPLACED: AtomicBool = AtomicBool::new(false);
-/// The address ranges of failed views that were dropped, until their region is.
+/// What was replaced under views that were dropped, until their region is.
 static FAILED: Mutex<Vec<(usize, usize)>> = Mutex::new(Vec::new());
 
 /// Whether memory was ever lost in this process, of any pool, that a pointer had been given out to: a view or shared memory.
@@ -108,24 +108,20 @@ impl ViewGuard {
 
     /// Whether memory under the view was lost since it was made: bytes read through the pointer may be zeros.
     pub(crate) fn failed(&self) -> bool {
-        self.watch.mark() != 0
+        self.watch.marked().is_some()
     }
 }
 
 impl Drop for ViewGuard {
     fn drop(&mut self) {
-        let start = self.pointer.as_ptr() as usize;
-        let end = start + self.len;
-        for (from, to, unit) in
-            [(start, end, self.watch.mark()), (end, end + self.slack, self.watch.slack_mark())]
-        {
-            if let Some(units) = from.checked_div(unit) {
-                let (first, end) = (units * unit, to.next_multiple_of(unit));
-                FAILED.lock().push((first, end));
-                if self.shared {
-                    seal(first, end - first);
-                }
-            }
+        let end = self.pointer.as_ptr() as usize + self.len;
+        let mark = self.watch.slack_mark();
+        let slack =
+            end.checked_div(mark).map(|units| (units * mark, (end + self.slack).next_multiple_of(mark)));
+        let marked = self.watch.marked();
+        FAILED.lock().extend(marked.into_iter().chain(slack));
+        if let Some((from, to)) = marked.filter(|_| self.shared) {
+            seal(from, to - from);
         }
     }
 }
@@ -150,7 +146,7 @@ fn on_shared_fault(fault: &Fault) -> bool {
         || on_fault(fault)
 }
 
-/// Puts zeros in the place of a lost page, and marks all views that have a part of it: with the largest unit that was replaced.
+/// Puts zeros in the place of a lost page, and marks it in all views that have a part of it.
 fn replace(fault: &Fault, units: &[usize], protection: libc::c_int) -> bool {
     // Noted before the zeros can be seen, so that whoever loads them finds the note afterwards.
     REPLACED.store(true, Ordering::SeqCst);
