@@ -19,6 +19,7 @@
 //! | [`fuzz`] | inputs made of bytes, and what a pool does with them |
 //! | [`planted`] | inconsistencies that a check must find, and what a repair makes of them |
 //! | `images` | crash images (feature `sim`) |
+//! | [`sending`] | short forms for tests of send and receive |
 //! | [`tree`] | all that is known of a directory, for comparing it with another |
 //! | [`source`] | the text of the project itself |
 //!
@@ -46,6 +47,7 @@ pub mod poison;
 pub mod probes;
 pub mod process;
 pub mod rng;
+pub mod sending;
 pub mod sequences;
 pub mod session;
 pub mod source;

@@ -48,3 +48,8 @@ fn paths() {
 fn operations() {
     survives(Target::Operations);
 }
+
+#[test]
+fn streams() {
+    survives(Target::Streams);
+}

@@ -6,6 +6,7 @@
 //! | [`fields`] | changed fields of a pool's structures, checksums mended where the input says so |
 //! | [`paths`] | paths of pools, and in pools |
 //! | [`operations`] | operations, performed on a pool and on the model |
+//! | [`streams`] | streams of snapshots with changed records, received |
 //!
 //! | module | what else |
 //! |---|---|
@@ -22,6 +23,7 @@ pub mod image_bytes;
 pub mod operations;
 pub mod paths;
 pub mod runner;
+pub mod streams;
 
 use crate::place::Place;
 
@@ -36,11 +38,14 @@ pub enum Target {
     Paths,
     /// [`operations`].
     Operations,
+    /// [`streams`].
+    Streams,
 }
 
 impl Target {
     /// All of them.
-    pub const ALL: [Target; 4] = [Target::ImageBytes, Target::Fields, Target::Paths, Target::Operations];
+    pub const ALL: [Target; 5] =
+        [Target::ImageBytes, Target::Fields, Target::Paths, Target::Operations, Target::Streams];
 
     /// The name of the target in `fuzz/`, and of its corpus.
     #[must_use]
@@ -50,6 +55,7 @@ impl Target {
             Target::Fields => "fields",
             Target::Paths => "paths",
             Target::Operations => "operations",
+            Target::Streams => "streams",
         }
     }
 }
@@ -82,6 +88,7 @@ impl Bench {
             Target::Fields => fields::run(self, input),
             Target::Paths => paths::run(self, input),
             Target::Operations => operations::run(self, input),
+            Target::Streams => streams::run(self, input),
         }
     }
 }
