@@ -53,3 +53,8 @@ fn operations() {
 fn streams() {
     survives(Target::Streams);
 }
+
+#[test]
+fn names() {
+    survives(Target::Names);
+}

@@ -5,6 +5,7 @@
 //! | [`image_bytes`] | patches of a pool's bytes, checksums left as they are |
 //! | [`fields`] | changed fields of a pool's structures, checksums mended where the input says so |
 //! | [`paths`] | paths of pools, and in pools |
+//! | [`names`] | names as SQLite and RocksDB give them to their adapters |
 //! | [`operations`] | operations, performed on a pool and on the model |
 //! | [`streams`] | streams of snapshots with changed records, received |
 //!
@@ -20,6 +21,7 @@ pub mod bases;
 pub mod examine;
 pub mod fields;
 pub mod image_bytes;
+pub mod names;
 pub mod operations;
 pub mod paths;
 pub mod runner;
@@ -40,12 +42,20 @@ pub enum Target {
     Operations,
     /// [`streams`].
     Streams,
+    /// [`names`].
+    Names,
 }
 
 impl Target {
     /// All of them.
-    pub const ALL: [Target; 5] =
-        [Target::ImageBytes, Target::Fields, Target::Paths, Target::Operations, Target::Streams];
+    pub const ALL: [Target; 6] = [
+        Target::ImageBytes,
+        Target::Fields,
+        Target::Paths,
+        Target::Operations,
+        Target::Streams,
+        Target::Names,
+    ];
 
     /// The name of the target in `fuzz/`, and of its corpus.
     #[must_use]
@@ -56,6 +66,7 @@ impl Target {
             Target::Paths => "paths",
             Target::Operations => "operations",
             Target::Streams => "streams",
+            Target::Names => "names",
         }
     }
 }
@@ -89,6 +100,7 @@ impl Bench {
             Target::Paths => paths::run(self, input),
             Target::Operations => operations::run(self, input),
             Target::Streams => streams::run(self, input),
+            Target::Names => names::run(self, input),
         }
     }
 }
