@@ -6,7 +6,7 @@
 //! | [`place`] | directories for test pools |
 //! | [`content`] [`model`] | the reference model: what a pool should hold |
 //! | [`op`] [`generate`] | operations as data, and random ones |
-//! | [`session`] [`compare`] [`views`] [`mapped`] | a pool and the model in step, and judging what the pool gave |
+//! | [`session`] [`compare`] [`views`] [`mapped`] [`streamed`] | a pool and the model in step, and judging what the pool gave |
 //! | [`campaign`] | random runs, shortening of those that go wrong |
 //! | [`storm`] [`worker`] | several processes on one pool, and random kills |
 //! | [`fixture`] | short forms of what nearly every test does |
@@ -52,6 +52,7 @@ pub mod sequences;
 pub mod session;
 pub mod source;
 pub mod storm;
+pub mod streamed;
 pub mod system;
 pub mod tree;
 pub mod views;
