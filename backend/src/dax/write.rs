@@ -142,6 +142,9 @@ pub(super) fn store_range(store: &Store, inode: &Inode, offset: u64, from: Sourc
         placement = Placement::Any;
         goal = Some(next_block(&iomap));
         at = piece_end;
+        if at < end {
+            store.runtime.progress()?;
+        }
     }
     Ok(())
 }
