@@ -15,7 +15,7 @@ use crate::format::inode::{self, FILE_SIZE_MAX, at};
 use crate::inode::Inode;
 use crate::iomap::{Action, Iomap, Placement, Write};
 use crate::journal::Store;
-use crate::pmem::{Flushed, Mistake, mistake};
+use crate::pmem::{Flushed, Mistake, Stored, mistake};
 use crate::units::{BLOCK_SIZE, BlockNumber, FileBlock, blocks_for};
 
 /// What a write stores.
@@ -42,7 +42,8 @@ impl Source<'_> {
             Source::Bytes(bytes) => region.write(place, &bytes[index(from)..index(from + len)])?,
             Source::Zeros(_) => region.zero(place, len)?,
             Source::Unshared(_) if iomap.action == Action::InPlace => return Ok(Flushed::none()),
-            Source::Unshared(_) => return edge(store, iomap, offset, offset + len),
+            // Nobody may ever store to most of it: on page media too it is durable before its old place is given up.
+            Source::Unshared(_) => return Ok(region.flush(old_bytes(store, iomap, offset, offset + len)?)),
         };
         Ok(region.flush_data(stored))
     }
@@ -168,10 +169,14 @@ fn edge(store: &Store, iomap: &Iomap, start: u64, end: u64) -> Result<Flushed> {
     if start == end {
         return Ok(Flushed::none());
     }
+    Ok(store.runtime.region.flush_data(old_bytes(store, iomap, start, end)?))
+}
+
+/// Stores to `[start, end)` of a new block what the file held there.
+fn old_bytes(store: &Store, iomap: &Iomap, start: u64, end: u64) -> Result<Stored> {
     let region = &store.runtime.region;
-    let stored = match iomap.source(start) {
-        Some(source) => region.copy(source, iomap.place(start), end - start)?,
-        None => region.zero(iomap.place(start), end - start)?,
-    };
-    Ok(region.flush_data(stored))
+    match iomap.source(start) {
+        Some(source) => region.copy(source, iomap.place(start), end - start),
+        None => region.zero(iomap.place(start), end - start),
+    }
 }
