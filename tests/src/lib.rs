@@ -13,7 +13,6 @@
 //! | [`poison`] | memory that is lost under a mapping |
 //! | [`probes`] [`process`] [`system`] | what a test has other processes do |
 //! | [`sequences`] [`aftermath`] | operations to be interrupted, and judging what is left |
-//! | [`deaths`] | death at a chosen step |
 //! | `kill` | deaths at every step, beside others that work on (feature `sim`) |
 //! | [`anatomy`] | the structures in a pool's bytes, found and changed without the backend |
 //! | [`fuzz`] | inputs made of bytes, and what a pool does with them |
@@ -30,7 +29,6 @@ pub mod anatomy;
 pub mod campaign;
 pub mod compare;
 pub mod content;
-pub mod deaths;
 pub mod fixture;
 pub mod fuzz;
 pub mod generate;

@@ -51,13 +51,15 @@ pub fn store(mapping: &MappingMut, offset: usize, bytes: &[u8]) {
 /// Stores the bytes of `seed` through a mapping made for that, and flushes them.
 ///
 /// # Errors
-/// As [`File::map_mut`] and [`MappingMut::flush`].
+/// As [`File::map_mut`], [`MappingMut::prefault`] and [`MappingMut::flush`].
 ///
 /// # Panics
 /// If the range passes the end.
 pub fn store_flushed(file: &File, span: Span, seed: u64) -> daxcow::Result<()> {
     let index = |at: u64| usize::try_from(at).expect("a span fits memory");
     let mapping = file.map_mut(0, span.offset + span.len)?;
+    // What cannot be had is an error here, and a signal where it is stored to.
+    mapping.prefault(index(span.offset), index(span.len), true)?;
     store(&mapping, index(span.offset), &pattern(seed, index(span.len)));
     mapping.flush(index(span.offset), index(span.len))
 }

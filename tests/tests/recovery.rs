@@ -1,20 +1,18 @@
-//! A crash wherever it makes a difference in short operation sequences, long ones and two members at once, and a death at
-//! sampled steps, leaves the old or the new state, clean; and whatever mistake is made on purpose is found.
+//! A crash wherever it makes a difference in short operation sequences, long ones and two members at once leaves the old or the
+//! new state, clean; and whatever mistake is made on purpose is found.
 //!
 //! Needs the feature `sim`. This is a sample of what `cargo xtask crash` goes through. `DAXCOW_SEED` replays what is random
-//! from one seed, `DAXCOW_DEATHS` says how many deaths each sequence gets.
+//! from one seed.
 #![cfg(feature = "sim")]
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use daxcow::sim::Unit;
-use daxcow_tests::deaths::die_at;
 use daxcow_tests::images::faults::{Found, Trial};
 use daxcow_tests::images::pair::Pair;
 use daxcow_tests::images::walk::{Sequences, Walker};
 use daxcow_tests::images::{Effort, Tally};
-use daxcow_tests::rng::{Rng, number_from_env, seed_from_env};
+use daxcow_tests::rng::seed_from_env;
 use daxcow_tests::sequences::{alphabet, public_name};
 use daxcow_tests::source::files;
 
@@ -225,24 +223,4 @@ fn every_mistake_in_the_order_of_stores_is_found() {
     let found = trial(Unit::Line).of_order(&mut tell).expect("the trial runs");
     assert!(found.len() >= 30, "only {} mistakes were made", found.len());
     judge_found(&found);
-}
-
-#[test]
-fn a_process_that_dies_at_any_step_leaves_the_old_or_the_new_state() {
-    let program = Path::new(env!("CARGO_BIN_EXE_worker"));
-    let seed = seed_from_env(0xdead);
-    let deaths = number_from_env("DAXCOW_DEATHS", 3);
-    let mut rng = Rng::new(seed);
-    for (name, ops) in alphabet() {
-        let die = |step, watched| match die_at(program, name, &ops, step, watched) {
-            Ok(steps) => steps,
-            Err(what) => {
-                panic!("{name}, death at step {step}, watched {watched} (DAXCOW_SEED={seed:#x}): {what}")
-            }
-        };
-        let steps = die(u64::MAX, true).unwrap_or_else(|| panic!("{name}: the process died by itself"));
-        for _ in 0..deaths {
-            die(1 + rng.below(steps), rng.one_in(2));
-        }
-    }
 }
