@@ -25,6 +25,7 @@ const TESTS: [(&str, &[&str]); 2] = [
             "dedupe",
             "defrag",
             "send",
+            "sharing_live",
         ],
     ),
     ("daxcow-sqlite", &["transactions", "snapshots"]),

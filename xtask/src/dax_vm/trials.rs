@@ -7,71 +7,68 @@ use super::Tally;
 use super::guest::Machine;
 use super::nvdimm::Device;
 
-/// A test program on a device, with the tests of it that run.
-struct Trial {
-    device: Device,
-    program: &'static str,
-    /// Arguments for the program: names of tests, or what to skip.
-    arguments: &'static str,
-    /// Whether it is part of a short run.
-    short: bool,
-}
+/// A test program on a device, with arguments for it: names of tests, or what to skip.
+type Trial = (Device, &'static str, &'static str);
 
-const TRIALS: &[Trial] = &[
-    Trial { device: Device::Ext4, program: "media", arguments: "", short: true },
-    Trial { device: Device::Xfs, program: "media", arguments: "", short: true },
-    Trial { device: Device::DevDax, program: "media", arguments: "", short: true },
-    Trial { device: Device::VirtioPmem, program: "media", arguments: "", short: true },
-    Trial { device: Device::Ext4, program: "api", arguments: "", short: true },
-    Trial { device: Device::Xfs, program: "mapping", arguments: "", short: true },
-    // Copies of chunks for each of its snapshots do not fit.
-    Trial { device: Device::DevDax, program: "mapping", arguments: "--skip stores_reach", short: true },
-    Trial { device: Device::DevDax, program: "mapping_device", arguments: "", short: true },
-    Trial { device: Device::Ext4, program: "sqlite-transactions", arguments: "", short: true },
-    Trial { device: Device::Xfs, program: "api", arguments: "", short: false },
-    Trial { device: Device::VirtioPmem, program: "api", arguments: "", short: false },
-    Trial {
-        device: Device::Ext4,
-        program: "bug_classes",
-        arguments: "--skip a_hundred_thousand",
-        short: false,
-    },
-    Trial {
-        device: Device::Xfs,
-        program: "bug_classes",
-        arguments: "--skip a_hundred_thousand",
-        short: false,
-    },
-    Trial {
-        device: Device::DevDax,
-        program: "bug_classes",
-        arguments: "--skip a_hundred_thousand",
-        short: false,
-    },
-    Trial { device: Device::Ext4, program: "mapping", arguments: "", short: false },
-    Trial { device: Device::Ext4, program: "mapping_live", arguments: "", short: false },
-    Trial { device: Device::Xfs, program: "mapping_live", arguments: "", short: false },
-    Trial { device: Device::Ext4, program: "mapping_processes", arguments: "", short: false },
-    Trial { device: Device::Xfs, program: "mapping_processes", arguments: "", short: false },
-    Trial { device: Device::Ext4, program: "dedupe", arguments: "", short: false },
-    Trial { device: Device::Xfs, program: "defrag", arguments: "", short: false },
-    Trial { device: Device::DevDax, program: "dedupe", arguments: "", short: false },
-    Trial { device: Device::Ext4, program: "send", arguments: "", short: false },
-    Trial { device: Device::Xfs, program: "sqlite-transactions", arguments: "", short: false },
-    Trial { device: Device::VirtioPmem, program: "sqlite-transactions", arguments: "", short: false },
-    Trial { device: Device::Ext4, program: "sqlite-snapshots", arguments: "", short: false },
-    Trial { device: Device::Xfs, program: "sqlite-snapshots", arguments: "", short: false },
+/// What takes a minute.
+const SHORT: &[Trial] = &[
+    (Device::Ext4, "media", ""),
+    (Device::Xfs, "media", ""),
+    (Device::DevDax, "media", ""),
+    (Device::VirtioPmem, "media", ""),
+    (
+        Device::Ext4,
+        "api",
+        "durability snapshots_are a_diff several_batches replacing locks_exclude shared_memory view",
+    ),
+    (Device::Ext4, "mapping", "a_mapping system_calls cannot_be_mapped"),
+    (Device::Xfs, "mapping", "stores_reach"),
+    (Device::DevDax, "mapping_device", "gathered copies free_chunk"),
+    (Device::Ext4, "sqlite-transactions", "nobody_sees attached mapped_reads_return savepoints hot_journal"),
+    (Device::Xfs, "sqlite-transactions", "threads_take_turns"),
+];
+
+/// All that fits the devices. A directory of 100,000 names takes too long, and a DAX device has no room for a copy of each chunk for
+/// each of many snapshots.
+const FULL: &[Trial] = &[
+    (Device::Ext4, "media", ""),
+    (Device::Xfs, "media", ""),
+    (Device::DevDax, "media", ""),
+    (Device::VirtioPmem, "media", ""),
+    (Device::Ext4, "api", ""),
+    (Device::Xfs, "api", ""),
+    (Device::VirtioPmem, "api", ""),
+    (Device::Ext4, "bug_classes", "--skip hundred_thousand"),
+    (Device::Xfs, "bug_classes", "--skip hundred_thousand"),
+    (Device::DevDax, "bug_classes", "--skip hundred_thousand"),
+    (Device::Ext4, "mapping", ""),
+    (Device::Xfs, "mapping", ""),
+    (Device::DevDax, "mapping", "--skip stores_reach"),
+    (Device::DevDax, "mapping_device", ""),
+    (Device::Ext4, "mapping_live", ""),
+    (Device::Xfs, "mapping_live", ""),
+    (Device::Ext4, "mapping_processes", ""),
+    (Device::Xfs, "mapping_processes", ""),
+    (Device::Ext4, "dedupe", ""),
+    (Device::Xfs, "defrag", ""),
+    (Device::DevDax, "dedupe", ""),
+    (Device::Xfs, "sharing_live", ""),
+    (Device::Ext4, "send", ""),
+    (Device::Ext4, "sqlite-transactions", ""),
+    (Device::Xfs, "sqlite-transactions", ""),
+    (Device::VirtioPmem, "sqlite-transactions", ""),
+    (Device::Ext4, "sqlite-snapshots", ""),
+    (Device::Xfs, "sqlite-snapshots", ""),
 ];
 
 /// The time that a boot with all its trials may take.
-const LIMIT: Duration = Duration::from_secs(1800);
+const LIMIT: Duration = Duration::from_secs(3600);
 
 /// Boots once and runs the trials.
 pub(super) fn run(machine: &Machine<'_>, full: bool, tally: &mut Tally) -> anyhow::Result<()> {
     machine.make_devices()?;
     let mut script = String::new();
-    for trial in TRIALS.iter().filter(|trial| full || trial.short) {
-        let Trial { device, program, arguments, .. } = trial;
+    for (device, program, arguments) in if full { FULL } else { SHORT } {
         writeln!(script, "echo 'trial: {program} on {}'", device.name())?;
         // A device holds one pool at a time.
         let threads = if *device == Device::DevDax { 1 } else { 2 };
