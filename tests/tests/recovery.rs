@@ -8,12 +8,15 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use daxcow::sim::Unit;
+use daxcow::sim::{Unit, as_disk};
+use daxcow::{OpenOptions, Pool};
 use daxcow_tests::deaths::die_at;
+use daxcow_tests::fixture::{bytes, file, get, new_pool, open_pool, put};
 use daxcow_tests::images::faults::{Found, Trial};
 use daxcow_tests::images::pair::Pair;
 use daxcow_tests::images::walk::{Sequences, Walker};
-use daxcow_tests::images::{Effort, Tally};
+use daxcow_tests::images::{Effort, Tally, crash_points, judge_images};
+use daxcow_tests::place::Place;
 use daxcow_tests::rng::{Rng, number_from_env, seed_from_env};
 use daxcow_tests::sequences::{alphabet, public_name};
 use daxcow_tests::source::files;
@@ -248,4 +251,49 @@ fn a_process_that_dies_at_any_step_leaves_the_old_or_the_new_state() {
             die(1 + rng.below(steps), rng.one_in(2));
         }
     }
+}
+
+/// Where a write copies the block that it shares, the bytes around it may have been synced before: they stay.
+#[test]
+fn what_was_synced_stays_beside_what_was_not() {
+    type Change = fn(&daxcow::File) -> daxcow::Result<()>;
+    // Each with the range of the file that it leaves alone.
+    let changes: [(&str, std::ops::Range<usize>, Change); 5] = [
+        ("append", 0..1000, |file| file.append(&[7; 500]).map(drop)),
+        ("write", 0..300, |file| file.write_at(&[7; 500], 300)),
+        ("write at the start", 500..1000, |file| file.write_at(&[7; 500], 0)),
+        ("truncate", 0..600, |file| file.set_len(600)),
+        ("punch", 0..300, |file| file.punch_hole(300, 500)),
+    ];
+    let place = Place::new();
+    new_pool(&place, 16).close().expect("the pool closes");
+    let open = || Pool::open(place.pool(), &OpenOptions::new()).expect("the pool opens");
+    let pool = as_disk(open);
+    for (name, _, _) in &changes {
+        put(&pool, &format!("/{name}"), &bytes(1, 1000));
+    }
+    pool.create_snapshot::<&str>("s", &[]).expect("a snapshot");
+    pool.sync().expect("the pool is synced");
+    pool.record().expect("the recording begins");
+    for (name, _, change) in &changes {
+        change(&file(&pool, &format!("/{name}"))).expect("it changes");
+    }
+    let recording = pool.stop_recording().expect("it was recorded");
+    pool.close().expect("the pool closes");
+    let mut tally = Tally::default();
+    let mut judge = |path: &Path, _| {
+        let pool = open_pool(path);
+        for (name, kept, _) in &changes {
+            if get(&pool, &format!("/{name}"))[kept.clone()] != bytes(1, 1000)[kept.clone()] {
+                return Err(format!("{name}: the bytes {kept:?} are others"));
+            }
+        }
+        Ok(())
+    };
+    let points = crash_points(&recording);
+    let effort = Effort::full(Unit::Page);
+    let judged =
+        judge_images(&recording, &points, 16 << 20, effort, &mut Rng::new(1), &mut tally, &mut judge);
+    judged.unwrap_or_else(|what| panic!("{what}"));
+    show(Tally { sequences: 1, ..tally });
 }

@@ -160,15 +160,17 @@ fn fill(store: &Store, iomap: &Iomap, start: u64, end: u64, from: Source<'_>, sk
     Ok(data)
 }
 
-/// Fills `[start, end)` of a new block with what the file held there.
+/// Fills `[start, end)` of a new block with what the file held there. That is made durable before the block is reachable,
+/// on page media too: it may have been synced in its old place.
 fn edge(store: &Store, iomap: &Iomap, start: u64, end: u64) -> Result<Flushed> {
     if start == end {
         return Ok(Flushed::none());
     }
     let region = &store.runtime.region;
-    let stored = match iomap.source(start) {
-        Some(source) => region.copy(source, iomap.place(start), end - start)?,
-        None => region.zero(iomap.place(start), end - start)?,
-    };
-    Ok(region.flush_data(stored))
+    match iomap.source(start) {
+        Some(source) => {
+            region.copy(source, iomap.place(start), end - start).map(|copied| region.flush(copied))
+        }
+        None => region.zero(iomap.place(start), end - start).map(|zeroed| region.flush_data(zeroed)),
+    }
 }
