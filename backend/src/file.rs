@@ -442,8 +442,8 @@ impl File {
     /// truncated or removed afterwards. `offset` is a multiple of 4096. See [`Mapping`].
     ///
     /// # Errors
-    /// `InvalidInput` for an offset that is not aligned and a range that is empty or passes the end; `UnsupportedMedium` on
-    /// DAX devices; `NoSpace` if the pin cannot be noted; `TooManyLinks`, `MediaError`, `Corrupt`, `Io`.
+    /// `InvalidInput` for an offset that is not aligned and a range that is empty or passes the end;
+    /// `NoSpace` if the pin cannot be noted; `TooManyLinks`, `MediaError`, `Corrupt`, `Io`.
     pub fn map(&self, offset: u64, len: u64) -> Result<Mapping> {
         Mapping::new(&self.pinned()?, offset, len)
     }
@@ -453,7 +453,7 @@ impl File {
     ///
     /// # Errors
     /// `PermissionDenied` unless opened for reading and writing; `InvalidInput` for an offset that is not aligned and a range
-    /// that is empty or passes the end; `Busy` while a batch is open on the file; `UnsupportedMedium` on DAX devices; otherwise as
+    /// that is empty or passes the end; `Busy` while a batch is open on the file; otherwise as
     /// [`File::write_at`].
     pub fn map_mut(&self, offset: u64, len: u64) -> Result<MappingMut> {
         self.readable()?;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use daxcow::{CreateOptions, Error, ErrorKind, File, FileOptions, OpenOptions, Pool, RollbackOptions};
+use daxcow::{Error, ErrorKind, File, FileOptions, OpenOptions, Pool, RollbackOptions};
 
 use crate::place::Place;
 use crate::rng::pattern;
@@ -13,8 +13,7 @@ use crate::rng::pattern;
 /// If it cannot be made.
 #[must_use]
 pub fn new_pool(place: &Place, mebibytes: u64) -> Pool {
-    let options = CreateOptions::new().size(mebibytes << 20).sparse(true);
-    Pool::create(place.pool(), &options).expect("a new pool")
+    Pool::create(place.pool(), &place.options(mebibytes << 20)).expect("a new pool")
 }
 
 /// A pool in a directory of its own, for tests that reach it by host paths.
@@ -32,8 +31,7 @@ impl HostFixture {
     #[must_use]
     pub fn with_size(bytes: u64) -> HostFixture {
         let place = Place::new();
-        let options = CreateOptions::new().size(bytes).sparse(true);
-        let pool = Pool::create(place.pool(), &options).expect("a new pool");
+        let pool = Pool::create(place.pool(), &place.options(bytes)).expect("a new pool");
         HostFixture { place, pool }
     }
 

@@ -11,6 +11,7 @@
 //! | [`storm`] [`worker`] | several processes on one pool, and random kills |
 //! | [`fixture`] | short forms of what nearly every test does |
 //! | [`poison`] | memory that is lost under a mapping |
+//! | [`power`] | a writer whose machine loses power, and the judge of what is left |
 //! | [`probes`] [`process`] [`system`] | what a test has other processes do |
 //! | [`sequences`] [`aftermath`] | operations to be interrupted, and judging what is left |
 //! | `kill` | deaths at every step, beside others that work on (feature `sim`) |
@@ -42,6 +43,7 @@ pub mod op;
 pub mod place;
 pub mod planted;
 pub mod poison;
+pub mod power;
 pub mod probes;
 pub mod process;
 pub mod rng;

@@ -1,7 +1,7 @@
 //! Mappings of files: loads and stores through their pointers.
 #![expect(unsafe_code, reason = "a mapping hands out a pointer, and what is found there is what is tested")]
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use daxcow::{File, Mapping, MappingMut};
 
@@ -112,4 +112,14 @@ pub fn buffer(mapping: &impl Mapped) -> &[u8] {
 #[must_use]
 pub fn mappings_of_this_process() -> usize {
     std::fs::read_to_string("/proc/self/maps").expect("/proc/self/maps").lines().count()
+}
+
+/// Lets threads that store to mappings end when the test does, however it ends.
+#[derive(Debug)]
+pub struct StopAtEnd<'a>(pub &'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }

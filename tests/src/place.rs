@@ -2,14 +2,21 @@
 
 use std::path::{Path, PathBuf};
 
+use daxcow::CreateOptions;
 use tempfile::TempDir;
 
 use crate::system;
 
 /// A directory for pools. `DAXCOW_TEST_DIR` says where such directories are made; by default in /dev/shm where that
-/// can be written, else in the system's temporary directory.
+/// can be written, else in the system's temporary directory. Where `DAXCOW_TEST_DEVICE` names a DAX device, the pool of every place is
+/// that device: for tests that have one pool, one after another.
 #[derive(Debug)]
 pub struct Place(TempDir);
+
+/// The DAX device that tests are to use.
+fn device() -> Option<PathBuf> {
+    std::env::var_os("DAXCOW_TEST_DEVICE").map(PathBuf::from)
+}
 
 impl Place {
     /// A new directory in the default place.
@@ -56,7 +63,13 @@ impl Place {
     /// The path of a pool in it.
     #[must_use]
     pub fn pool(&self) -> PathBuf {
-        self.0.path().join("test.pool")
+        device().unwrap_or_else(|| self.0.path().join("test.pool"))
+    }
+
+    /// How a pool of so many bytes is made here: sparse on the host, and over another test's pool where that is on a device.
+    #[must_use]
+    pub fn options(&self, bytes: u64) -> CreateOptions {
+        CreateOptions::new().size(bytes).sparse(true).overwrite(device().is_some())
     }
 }
 

@@ -9,7 +9,7 @@ use daxcow::{ErrorKind, File, MappingMut, Pool};
 use daxcow_tests::fixture::{
     assert_clean, bytes, contents, file, free, get, kind, new_pool, reopen, snapshot,
 };
-use daxcow_tests::mapped::{buffer, load, load_all, mappings_of_this_process, store, word};
+use daxcow_tests::mapped::{StopAtEnd, buffer, load, load_all, mappings_of_this_process, store, word};
 use daxcow_tests::place::Place;
 use daxcow_tests::rng::{Rng, seed_from_env};
 
@@ -38,15 +38,6 @@ impl Storer<'_> {
             self.second.store(number, Ordering::SeqCst);
         }
         number
-    }
-}
-
-/// Lets threads end when the test does, however it ends.
-struct StopAtEnd<'a>(&'a AtomicBool);
-
-impl Drop for StopAtEnd<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 

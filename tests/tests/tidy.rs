@@ -194,3 +194,48 @@ fn the_format_document_follows_the_format_sources() {
          run `cargo xtask format-hash` (the hash is now {hash})"
     );
 }
+
+/// The tests that a document names, as `path/of/file.rs::name_of_test` in backquotes.
+fn tests_named(text: &str) -> Vec<(&str, &str)> {
+    text.split('`')
+        .filter_map(|quoted| quoted.split_once(".rs::").map(|_| quoted.split_once("::")))
+        .flatten()
+        .collect()
+}
+
+/// Whether a source file has a test of this name.
+fn has_test(source: &str, name: &str) -> bool {
+    let head = format!("fn {name}(");
+    source.split("#[test]").skip(1).any(|after| {
+        let line = after.lines().map(str::trim).find(|line| line.starts_with("fn "));
+        line.is_some_and(|line| line.starts_with(&head))
+    })
+}
+
+#[test]
+fn the_source_thread_document_names_tests_that_exist() {
+    let path = root().join("docs/source-thread.md");
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let rows: Vec<&str> =
+        text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| from")).collect();
+    assert!(rows.len() > 20, "the table of {} has {} rows", path.display(), rows.len());
+    let bare = rows.iter().filter(|row| tests_named(row).is_empty()).map(|row| (*row).to_owned());
+    none("these rows name no test", bare.collect());
+    let mut broken = Vec::new();
+    for (file, name) in tests_named(&text) {
+        match fs::read_to_string(root().join(file)) {
+            Ok(source) if has_test(&source, name) => {}
+            Ok(_) => broken.push(format!("{file} has no test `{name}`")),
+            Err(error) => broken.push(format!("{file}: {error}")),
+        }
+    }
+    none("docs/source-thread.md names what is not there", broken);
+}
+
+#[test]
+fn a_test_is_found_by_its_name_only_where_it_is_one() {
+    let source = "#[test]\nfn one() {}\nfn two() {}\n#[test]\n#[ignore = \"long\"]\nfn three() {}\n";
+    let found = ["one", "two", "three", "thre"].map(|name| has_test(source, name));
+    assert_eq!(found, [true, false, true, false]);
+    assert_eq!(tests_named("see `a/b.rs::c`, `d.rs` and `e::f`"), [("a/b.rs", "c")]);
+}

@@ -1,6 +1,7 @@
-//! One-word commands of the project: `cargo xtask loc`, `format-hash`, `model`, `kill`, `crash` and `fuzz`.
+//! One-word commands of the project: `cargo xtask loc`, `format-hash`, `model`, `kill`, `crash`, `fuzz` and `dax-vm`.
 
 mod campaigns;
+mod dax_vm;
 mod fuzz;
 mod kill;
 mod sources;
@@ -42,6 +43,18 @@ enum Command {
     Fuzz(Campaign),
     /// Make the pools in fuzz/bases anew, after the format has changed.
     FuzzBases,
+    /// Run tests, and cut the power of writers, in a virtual machine that has NVDIMMs.
+    DaxVm {
+        /// All tests on all devices.
+        #[arg(long)]
+        full: bool,
+        /// Minutes until the last power cut; a few cuts where it is not given.
+        #[arg(long)]
+        minutes: Option<u64>,
+        /// What the writers do and when the power goes.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// One process of a storm.
     #[command(hide = true)]
     Worker {
@@ -74,6 +87,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::FuzzBases => {
             daxcow_tests::fuzz::bases::write_to_tree().map_err(|error| anyhow::anyhow!("{error}"))?;
         }
+        Command::DaxVm { full, minutes, seed } => return dax_vm::run(full, minutes, seed),
         Command::Worker { arguments } => return Ok(ExitCode::from(daxcow_tests::worker::main(&arguments))),
     }
     Ok(ExitCode::SUCCESS)

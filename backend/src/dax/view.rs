@@ -7,6 +7,7 @@
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use super::read::index;
 use crate::error::Result;
 use crate::extent_map::Tree;
 use crate::inode::{Core, Inode};
@@ -67,6 +68,21 @@ impl Pinned {
             bytes += more;
         }
         Ok((first, bytes))
+    }
+
+    /// Fills `into`, all of which lies before the end, from byte `offset` on; holes leave what is there.
+    pub(super) fn read(&self, offset: u64, into: &mut [u8]) -> Result<()> {
+        let region = &self.core.store.runtime.region;
+        let mut done = 0;
+        while done < into.len() {
+            let (place, bytes) = self.run(offset + done as u64, (into.len() - done) as u64)?;
+            let end = done + index(bytes);
+            if let Some(place) = place {
+                region.read(place, &mut into[done..end])?;
+            }
+            done = end;
+        }
+        Ok(())
     }
 
     /// Whether the file is still in this state.

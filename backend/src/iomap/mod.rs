@@ -15,9 +15,11 @@
 //! |---|---|
 //! | here | reads and writes |
 //! | [`share`] | two files side by side: compare, then share |
+//! | [`gather`] | a chunk of a file into one chunk of the pool |
 //! | [`events`] | begin and end, as `tracing` events |
 
 pub(crate) mod events;
+pub(crate) mod gather;
 pub(crate) mod share;
 
 use std::fmt;

@@ -42,6 +42,26 @@ impl Mapping {
     }
 }
 
+/// Memory of this process's own, zeros at first.
+pub(crate) struct Memory(Reservation);
+
+impl Memory {
+    /// `len` bytes, a multiple of 2 MiB.
+    pub(crate) fn new(len: usize) -> io::Result<Memory> {
+        let memory = Reservation::new(len, len)?;
+        memory.protect(0, memory.len, true)?;
+        memory.advise(0, memory.len, libc::MADV_DONTFORK)?;
+        Ok(Memory(memory))
+    }
+
+    /// Its bytes.
+    pub(crate) fn bytes(&mut self) -> &mut [u8] {
+        // SAFETY: all of it was mapped with the right to store, and is borrowed for as long as the slice lives; nobody else
+        // knows of it.
+        unsafe { std::slice::from_raw_parts_mut(self.0.base.as_ptr(), self.0.len) }
+    }
+}
+
 /// Address space of ours, aligned to 2 MiB, unmapped on drop.
 pub(crate) struct Reservation {
     base: NonNull<u8>,
@@ -122,6 +142,20 @@ impl Reservation {
     /// Puts pages of zeros that cannot be stored to at `offset`.
     pub(crate) fn map_zeros(&self, offset: usize, len: usize) -> io::Result<()> {
         fix(self.place(offset, len)?, len, libc::PROT_READ, RESERVE, None)
+    }
+
+    /// Puts memory of this process's own at `offset`, to be loaded from.
+    pub(crate) fn map_copy(&self, offset: usize, memory: Memory) -> io::Result<()> {
+        let place = self.place(offset, memory.0.len)?;
+        memory.0.protect(0, memory.0.len, false)?;
+        let from = memory.0.base.as_ptr().cast();
+        let how = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | libc::MREMAP_DONTUNMAP;
+        // SAFETY: the memory is this call's own and whole, and moves to a place of this reservation, which replaces only memory
+        // of ours. The address space that it leaves stays its owner's, which unmaps it.
+        if unsafe { libc::mremap(from, memory.0.len, memory.0.len, how, place) } == place {
+            return Ok(());
+        }
+        Err(io::Error::last_os_error())
     }
 
     /// Takes away what is mapped in a range: every access faults from then on.

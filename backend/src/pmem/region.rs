@@ -356,6 +356,11 @@ impl Region {
             .at(&self.path)
     }
 
+    /// What can be mapped, and protected, on its own: a block, or a chunk of a DAX device.
+    pub(crate) fn mapping_unit(&self) -> u64 {
+        if self.durability().medium == Medium::DevDax { CHUNK_SIZE } else { BLOCK_SIZE }
+    }
+
     pub(super) fn reservation(&self) -> &Reservation {
         &self.reservation
     }
@@ -425,6 +430,7 @@ fn first_mapping(
     }
     map(plain).map_err(failed)?;
     match storage {
+        Storage::Memory if sim::plays_device() => Ok((plain, Medium::DevDax, Granularity::CacheLine)),
         Storage::Memory if !sim::plays_disk() => Ok((plain, Medium::Volatile, Granularity::CacheLine)),
         _ => Ok((plain, Medium::PageCache, Granularity::Page)),
     }

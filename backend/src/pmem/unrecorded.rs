@@ -19,6 +19,11 @@ pub(super) const fn plays_disk() -> bool {
     false
 }
 
+/// Nor for a DAX device.
+pub(super) const fn plays_device() -> bool {
+    false
+}
+
 /// Notes nothing.
 #[derive(Default)]
 pub(super) struct Recorder(());

@@ -133,6 +133,7 @@ pub(super) fn namings(
     }
     namings.sort_unstable_by_key(Naming::place);
     namings.dedup_by_key(|naming| naming.place());
-    let complete = namings.len() as u64 == u64::from(store.space.count(block)?);
+    // A block that nobody names any more has been freed.
+    let complete = !namings.is_empty() && namings.len() as u64 == u64::from(store.space.count(block)?);
     Ok(complete.then_some(namings))
 }

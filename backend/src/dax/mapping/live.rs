@@ -13,6 +13,9 @@
 //! has all members take the pages away first (`runtime::mappings`). What is withdrawn comes back when it is touched, and until the
 //! other operation has ended that touch waits for the lock or the gate.
 //!
+//! On a DAX device the kernel maps and protects 2 MiB at once. There a chunk of the file is mapped where it lies whole in one chunk of the
+//! pool, and copied to one (`iomap::gather`) where it does not: also what is the file's alone, and also for a load.
+//!
 //! **The unit of a copy** is one block where stores are scattered. It grows by a factor of four while they go on where the last unit ended, up to 2
 //! MiB, and then begins and ends where a chunk does, so that it is copied to an empty chunk and mapped as one. It doubles as well
 //! whenever the window has had more pieces than it may have; only what is shared is copied so, never what the file has alone, so
@@ -33,6 +36,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::extent_map::{Mapped, Tree};
 use crate::inode::open::OpenInode;
 use crate::inode::{Core, Inode};
+use crate::iomap::gather::gather;
 use crate::journal::Store;
 use crate::os::pager::{self, Access, Paged, Pager, Signal};
 use crate::pmem::Flushed;
@@ -54,6 +58,9 @@ use crate::units::{BLOCK_BYTES, BLOCK_SIZE, CHUNK_BLOCKS, FileBlock, PoolOffset,
 ///
 /// **System calls** get `EFAULT` for pages that are not there yet (`read(2)` into a hole or a shared page):
 /// [`MappingMut::prefault`] makes them be there, until the next snapshot, clone or write that moves the block.
+///
+/// **DAX devices** are mapped by 2 MiB: there a store to a shared page copies 2 MiB, and touching a file that lies scattered moves it, 2 MiB at
+/// a time, into chunks of its own, beyond its end as well. That needs whole free chunks.
 ///
 /// **Others.** Any number of members may map a file, and write it by other calls. While it is mapped so, a batch
 /// cannot be opened on it, nor can it be mapped so while a batch is open: both get `Busy`. The file stays open, also without a name. After
@@ -108,7 +115,7 @@ impl MappingMut {
     }
 
     fn base(&self) -> NonNull<u8> {
-        self.pages.stretch.window.base()
+        self.pages.stretch.window.pointer(self.pages.stretch.lead)
     }
 
     /// Bytes that are mapped. Those after it, up to the end of the page, can be touched and mean nothing.
@@ -129,7 +136,8 @@ impl MappingMut {
     /// `InvalidInput` for a range beyond the mapping or past the end of the file, `Busy`, `MediaError`, `Corrupt`.
     pub fn read_at(&self, into: &mut [u8], offset: usize) -> Result<()> {
         check_range(offset, into.len(), self.len())?;
-        out_of_mappings(into, |into| self.pages.stretch.window.load(offset, into))
+        let Stretch { window, lead, .. } = &self.pages.stretch;
+        out_of_mappings(into, |into| window.load(lead + offset, into))
     }
 
     /// Stores `from` at byte `offset` of the mapping, as a store through the pointer would.
@@ -138,7 +146,8 @@ impl MappingMut {
     /// As [`MappingMut::read_at`], and `NoSpace`; bytes before the page that failed are stored.
     pub fn write_at(&self, from: &[u8], offset: usize) -> Result<()> {
         check_range(offset, from.len(), self.len())?;
-        self.pages.stretch.window.store(offset, &not_mapped(from)?)
+        let Stretch { window, lead, .. } = &self.pages.stretch;
+        window.store(lead + offset, &not_mapped(from)?)
     }
 
     /// Makes what was stored to `[offset, offset + len)` of the mapping durable, by whomever, as msync(2) does.
@@ -148,6 +157,7 @@ impl MappingMut {
     pub fn flush(&self, offset: usize, len: usize) -> Result<()> {
         check_range(offset, len, self.len())?;
         let Pages { core, inode, stretch, .. } = &*self.pages;
+        let offset = stretch.lead + offset;
         let end = stretch.block(offset + len.saturating_sub(1)) + 1;
         flush(&core.store, inode, stretch.block(offset)..end)
     }
@@ -158,6 +168,7 @@ impl MappingMut {
     /// As [`MappingMut::write_at`].
     pub fn prefault(&self, offset: usize, len: usize, write: bool) -> Result<()> {
         check_range(offset, len, self.len())?;
+        let offset = self.pages.stretch.lead + offset;
         let access = if write { Access::Store } else { Access::Load };
         for at in (offset - offset % BLOCK_BYTES..offset + len).step_by(BLOCK_BYTES) {
             self.pages.fault(at, access, Signal::Ours)?;
@@ -262,6 +273,9 @@ impl Pages {
             let message = format!("an access to byte {} of a file of {size}", block * BLOCK_SIZE);
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
+        if Stretch::by_chunks(store) {
+            return self.show_or_gather(block, access);
+        }
         if access == Access::Store {
             self.own(block, end)?;
         }
@@ -276,9 +290,24 @@ impl Pages {
         if access == Access::Store {
             return Err(Error::new(ErrorKind::MediaError, "the memory under a mapping of a file is lost"));
         }
-        let page = offset - offset % BLOCK_BYTES;
         let zeros = Piece { content: Content::Zeros, writable: false };
-        window.put(&self.core.store.runtime.region, page..page + BLOCK_BYTES, zeros)
+        window.put(&self.core.store.runtime.region, window.unit(offset), zeros)
+    }
+
+    /// Where only chunks can be mapped: maps the one that holds `block`, after making one of it where it is none. The inode is
+    /// locked.
+    fn show_or_gather(&self, block: u64, access: Access) -> Result<()> {
+        let Pages { core, inode, stretch, .. } = self;
+        let store = &core.store;
+        let tree = Tree::of(&store.space, inode.place)?;
+        if stretch.show_chunk(store, &tree, block, access)? {
+            return Ok(());
+        }
+        inode.settle_size(store)?;
+        gather(store, inode, FileBlock(block - block % CHUNK_BLOCKS))?;
+        inode.touch(store)?;
+        let tree = Tree::of(&store.space, inode.place)?;
+        stretch.show_chunk(store, &tree, block, Access::Store).map(drop)
     }
 
     /// Makes `block`, and what is copied with it, the file's own. The inode is locked.
@@ -335,9 +364,9 @@ impl Pager for Pages {
         match self.serve(offset, access, signal) {
             // The access gets the signal that it would get in a mapping of a plain file.
             Err(_) if signal == Signal::Segv => {
-                let page = offset - offset % BLOCK_BYTES;
+                let Stretch { window, .. } = &self.stretch;
                 let beyond = Piece { content: Content::Beyond, writable: false };
-                self.stretch.window.put(&self.core.store.runtime.region, page..page + BLOCK_BYTES, beyond)
+                window.put(&self.core.store.runtime.region, window.unit(offset), beyond)
             }
             served => served,
         }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::extent_map::{Found, Mapped, Tree};
+use crate::iomap::gather::is_whole;
 use crate::journal::Store;
+use crate::os::pager::Access;
 use crate::pmem::Window;
-use crate::pmem::medium::Medium;
 use crate::pmem::window::{Content, Piece};
-use crate::units::{BLOCK_BYTES, BLOCK_SIZE, CHUNK_BLOCKS, FileBlock, blocks_for};
+use crate::units::{BLOCK_BYTES, BLOCK_SIZE, CHUNK_BLOCKS, CHUNK_SIZE, FileBlock, blocks_for};
 
 /// Pieces that are mapped when a mapping is made; further ones when they are touched.
 const EAGER_PIECES: usize = 256;
@@ -31,7 +32,9 @@ pub(super) struct Stretch {
     pub(super) first: u64,
     /// One more than the last.
     pub(super) end: u64,
-    /// Bytes that were asked for; the window ends with a whole page.
+    /// Bytes of the window before those that were asked for: it begins and ends with whole units of what can be mapped.
+    pub(super) lead: usize,
+    /// Bytes that were asked for.
     pub(super) len: u64,
     pub(super) rights: Rights,
     pub(super) window: Arc<Window>,
@@ -47,13 +50,11 @@ impl Stretch {
         let Some(end) = offset.checked_add(len).filter(|&end| len > 0 && end <= size) else {
             return invalid(format!("{len} bytes at {offset} are none, or pass the end of the file, {size}"));
         };
-        if store.runtime.region.durability().medium == Medium::DevDax {
-            let message = "a DAX device maps 2 MiB at once: its files can be read and written, not mapped";
-            return Err(Error::new(ErrorKind::UnsupportedMedium, message));
-        }
-        let (first, end) = (offset / BLOCK_SIZE, blocks_for(end));
-        let window = Arc::new(Window::new(offset, (end - first) * BLOCK_SIZE)?);
-        Ok(Stretch { first, end, len, rights, window })
+        let unit = store.runtime.region.mapping_unit();
+        let lead = usize::try_from(offset % unit).unwrap_or(0);
+        let (first, end) = ((offset - offset % unit) / BLOCK_SIZE, end.next_multiple_of(unit) / BLOCK_SIZE);
+        let window = Arc::new(Window::new(first * BLOCK_SIZE, (end - first) * BLOCK_SIZE, unit)?);
+        Ok(Stretch { first, end, lead, len, rights, window })
     }
 
     /// The bytes of the window for some blocks of the file, as far as they lie in it.
@@ -63,6 +64,26 @@ impl Stretch {
             usize::try_from(block).unwrap_or(usize::MAX).saturating_mul(BLOCK_BYTES)
         };
         at(blocks.start)..at(blocks.end)
+    }
+
+    /// Whether only whole chunks can be mapped.
+    pub(super) fn by_chunks(store: &Store) -> bool {
+        store.runtime.region.mapping_unit() == CHUNK_SIZE
+    }
+
+    /// Maps the chunk of the file that holds `block`, if the kernel can: where it is empty, or whole in one chunk of the pool and, to
+    /// be stored to, the file's alone. Whether it did.
+    pub(super) fn show_chunk(&self, store: &Store, tree: &Tree, block: u64, access: Access) -> Result<bool> {
+        let start = block - block % CHUNK_BLOCKS;
+        let found = self.find(store, tree, start, start + CHUNK_BLOCKS)?;
+        let shown = match found.mapped {
+            None => access == Access::Load && found.blocks == CHUNK_BLOCKS,
+            Some(mapped) => is_whole(&found) && (access == Access::Load || mapped.exclusive),
+        };
+        if shown {
+            self.show(store, start, found)?;
+        }
+        Ok(shown)
     }
 
     /// The block of the file at `at` of the window.
@@ -108,8 +129,11 @@ impl Stretch {
         }
     }
 
-    /// Maps the beginning of the stretch, all of it where it consists of few pieces.
+    /// Maps the beginning of the stretch, all of it where it consists of few pieces; nothing where only chunks can be mapped.
     pub(super) fn show_first(&self, store: &Store, tree: &Tree, size: u64) -> Result<()> {
+        if Stretch::by_chunks(store) {
+            return Ok(());
+        }
         let end = self.end.min(blocks_for(size)).min(self.first + EAGER_BLOCKS);
         let mut at = self.first;
         let mut shown = 0;

@@ -51,8 +51,8 @@ pub(super) use kept::{keep_mapping, kept_mapping};
 pub use recording::{Entry, Event, Fault, Recording, Site};
 pub use replay::{Arrival, Replay, Undecided, Unit};
 pub use steps::{die_at_step, steps, stop_at_step};
-pub(super) use tape::{Recorder, plays_disk};
-pub use tape::{Tape, Touched, as_disk};
+pub(super) use tape::{Recorder, plays_device, plays_disk};
+pub use tape::{Tape, Touched, as_device, as_disk};
 
 #[cfg(test)]
 mod tests;

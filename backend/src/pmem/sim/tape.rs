@@ -20,6 +20,8 @@ thread_local! {
     static INSERTED: RefCell<Option<Tape>> = const { RefCell::new(None) };
     /// Whether what this thread maps of memory is to pass for a file on a disk.
     static AS_DISK: Cell<bool> = const { Cell::new(false) };
+    /// The same for a DAX device.
+    static AS_DEVICE: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Runs `open`; every pool in memory that this thread opens meanwhile is treated as one behind the page cache.
@@ -28,6 +30,19 @@ pub fn as_disk<T>(open: impl FnOnce() -> T) -> T {
     let answer = open();
     AS_DISK.set(before);
     answer
+}
+
+/// Runs `open`; every pool in memory that this thread opens meanwhile is treated as one on a DAX device, which is mapped by 2 MiB.
+pub fn as_device<T>(open: impl FnOnce() -> T) -> T {
+    let before = AS_DEVICE.replace(true);
+    let answer = open();
+    AS_DEVICE.set(before);
+    answer
+}
+
+/// Whether memory is to pass for a DAX device.
+pub(in crate::pmem) fn plays_device() -> bool {
+    AS_DEVICE.get()
 }
 
 /// Whether memory is to pass for a disk.

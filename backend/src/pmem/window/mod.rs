@@ -9,7 +9,8 @@
 //! A page that is not mapped is served by the window's pager when it is touched; so a piece may be taken away at any
 //! time, and is: what is mapped is a cache of the file's map, and is kept below a number of mappings of the kernel's. The
 //! address of a byte is congruent to its place in the file modulo 2 MiB, so that the kernel can map a huge page where
-//! 2 MiB of the file lie in one aligned chunk of the pool.
+//! 2 MiB of the file lie in one aligned chunk of the pool. On a DAX device the kernel maps nothing smaller: there all ranges are
+//! whole chunks, and what is to be taken away is rounded up to them.
 //!
 //! Invariant: `pieces` is what is mapped, whenever its lock is free.
 #![expect(unsafe_code, reason = "addresses in the window, and copies to and from it")]
@@ -28,7 +29,7 @@ use parking_lot::Mutex;
 use super::arch::{self, Lost};
 use super::region::{Region, bytes};
 use crate::error::{Error, ErrorKind, Result};
-use crate::os::mmap::{Mapping, Reservation};
+use crate::os::mmap::{Mapping, Memory, Reservation};
 use crate::os::pager::{self, Access};
 use crate::os::{file, process};
 use crate::units::{BLOCK_BYTES, CHUNK_SIZE};
@@ -54,12 +55,14 @@ pub(crate) struct Window {
     evictions: AtomicUsize,
     shift: usize,
     len: usize,
+    /// What every range is a multiple of.
+    unit: usize,
     reservation: Reservation,
 }
 
 impl Window {
-    /// Address space for `len` bytes, whole pages, from byte `from` of a file on. Nothing is mapped.
-    pub(crate) fn new(from: u64, len: u64) -> Result<Window> {
+    /// Address space for `len` bytes from byte `from` of a file on, both multiples of `unit`. Nothing is mapped.
+    pub(crate) fn new(from: u64, len: u64, unit: u64) -> Result<Window> {
         let shift = bytes(from % CHUNK_SIZE);
         let whole = shift + bytes(len);
         let reservation = Reservation::new(whole, whole)
@@ -67,7 +70,7 @@ impl Window {
         WINDOWS.fetch_add(1, Ordering::Relaxed);
         let pieces = Mutex::new(Pieces::default());
         let (failed, evictions) = (AtomicBool::new(false), AtomicUsize::new(0));
-        Ok(Window { pieces, failed, evictions, shift, len: bytes(len), reservation })
+        Ok(Window { pieces, failed, evictions, shift, len: bytes(len), unit: bytes(unit), reservation })
     }
 
     /// Its first byte.
@@ -81,6 +84,23 @@ impl Window {
         self.len
     }
 
+    /// The byte at `at`, which lies in it.
+    pub(crate) fn pointer(&self, at: usize) -> NonNull<u8> {
+        // SAFETY: the window is one stretch of address space, and the byte is one of it, or the one after.
+        unsafe { self.base().add(at.min(self.len)) }
+    }
+
+    /// The unit that `at` lies in.
+    pub(crate) fn unit(&self, at: usize) -> Range<usize> {
+        let start = at - at % self.unit;
+        start..start + self.unit
+    }
+
+    /// A range rounded up to whole units.
+    fn whole_units(&self, range: &Range<usize>) -> Range<usize> {
+        range.start - range.start % self.unit..range.end.next_multiple_of(self.unit).min(self.len)
+    }
+
     /// What is mapped at `at`.
     pub(crate) fn get(&self, at: usize) -> Option<Piece> {
         self.pieces.lock().get(at)
@@ -88,6 +108,7 @@ impl Window {
 
     /// Maps a range, in place of what was there. Older pieces go where there are too many.
     pub(crate) fn put(&self, region: &Region, range: Range<usize>, piece: Piece) -> Result<()> {
+        debug_assert_eq!(range, self.whole_units(&range), "a DAX device refuses parts of chunks");
         if let Content::Pool(place) = piece.content {
             region.pointer(place, (range.end - range.start) as u64)?;
         }
@@ -103,13 +124,7 @@ impl Window {
             pieces.set(range, piece);
             return Ok(());
         }
-        let most = pieces_max();
-        if pieces.len() + 2 > most
-            && let Some(victims) = pieces.victims((most / 4).max(1))
-        {
-            self.withdraw_locked(&mut pieces, victims)?;
-            self.evictions.fetch_add(1, Ordering::Relaxed);
-        }
+        self.make_room(&mut pieces)?;
         let mut mapped = self.map(region, &range, piece);
         if mapped.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::ENOMEM)) {
             self.withdraw_locked(&mut pieces, 0..self.len)?;
@@ -117,6 +132,32 @@ impl Window {
         }
         mapped.map_err(|error| Error::os(format!("map {} bytes of a file", range.len()), error))?;
         pieces.set(range, piece);
+        Ok(())
+    }
+
+    /// Puts a copy of what a file holds at a unit, where the pool itself cannot be mapped. It does not follow the file.
+    pub(crate) fn put_copy(&self, at: usize, memory: Memory) -> Result<()> {
+        let range = self.unit(at);
+        let mut pieces = self.pieces.lock();
+        if pieces.any(range.clone()) {
+            return Ok(());
+        }
+        self.make_room(&mut pieces)?;
+        self.reservation
+            .map_copy(self.shift + range.start, memory)
+            .map_err(|error| Error::os(format!("map a copy of {} bytes of a file", range.len()), error))?;
+        pieces.set(range.clone(), Piece { content: Content::Copy(range.start), writable: false });
+        Ok(())
+    }
+
+    fn make_room(&self, pieces: &mut Pieces) -> Result<()> {
+        let most = pieces_max();
+        if pieces.len() + 2 > most
+            && let Some(victims) = pieces.victims((most / 4).max(1))
+        {
+            self.withdraw_locked(pieces, victims)?;
+            self.evictions.fetch_add(1, Ordering::Relaxed);
+        }
         Ok(())
     }
 
@@ -128,6 +169,8 @@ impl Window {
                 self.reservation.map_piece(at, len, from, region.mapping(), piece.writable)
             }
             Content::Zeros => self.reservation.map_zeros(at, len),
+            // Only `put_copy` makes one.
+            Content::Copy(_) => Err(io::Error::from_raw_os_error(libc::EINVAL)),
             Content::Beyond => {
                 let from = (empty()?, at as u64);
                 // With the right to store: what is missing is the memory.
@@ -139,7 +182,7 @@ impl Window {
     /// Takes away the right to store to a range: when it returns no store is under way, and the next one faults.
     pub(crate) fn protect(&self, range: Range<usize>) -> Result<()> {
         let mut pieces = self.pieces.lock();
-        let parts = pieces.writable(range);
+        let parts = pieces.writable(self.whole_units(&range));
         let (Some(first), Some(last)) = (parts.first(), parts.last()) else { return Ok(()) };
         if parts.len() > PROTECT_MAX {
             return self.withdraw_locked(&mut pieces, first.0.start..last.0.end);
@@ -155,6 +198,7 @@ impl Window {
 
     /// Takes a range away: when it returns no access is under way, and the next one faults.
     pub(crate) fn withdraw(&self, range: Range<usize>) -> Result<()> {
+        let range = self.whole_units(&range);
         let mut pieces = self.pieces.lock();
         if pieces.any(range.clone()) { self.withdraw_locked(&mut pieces, range) } else { Ok(()) }
     }

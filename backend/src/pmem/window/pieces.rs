@@ -14,6 +14,8 @@ pub(crate) enum Content {
     Pool(PoolOffset),
     /// Zeros that can be loaded.
     Zeros,
+    /// Memory of this process's own, which was put where the number says.
+    Copy(usize),
     /// No memory: every access raises SIGBUS.
     Beyond,
 }
