@@ -183,20 +183,14 @@ IOStatus PoolFileSystem::NewMemoryMappedFileBuffer(const std::string& name,
   const char* doing = "While opening a file for a buffer";
   FilePtr file;
   IOStatus status = Open(place, name, DAXCOW_READ | DAXCOW_WRITE, doing, &file);
-  uint64_t size = 0;
+  daxcow_buffer* buffer = nullptr;
+  char* base = nullptr;
+  size_t length = 0;
   if (status.ok()) {
-    status = Done(daxcow_file_size(file.get(), &size), doing, name);
+    status = Done(daxcow_buffer_open(file.get(), &buffer, &base, &length), doing, name);
   }
-  if (!status.ok()) {
-    return status;
-  }
-  std::unique_ptr<char[]> bytes(new char[size]);
-  std::unique_ptr<char[]> before(new char[size]);
-  size_t done = 0;
-  status = Done(daxcow_file_read(file.get(), 0, bytes.get(), size, &done), doing, name);
   if (status.ok()) {
-    std::memcpy(before.get(), bytes.get(), done);
-    result->reset(new PoolFileBuffer(std::move(file), std::move(bytes), std::move(before), done));
+    result->reset(new PoolFileBuffer(std::move(file), BufferPtr(buffer), base, length));
   }
   return status;
 }
