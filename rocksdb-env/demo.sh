@@ -72,7 +72,7 @@ rocksdb_start_writer() {
 }
 
 rocksdb_copies_under_the_writer() {
-    local round us state copies=()
+    local round us state copies=() checkpoints=()
     rocksdb_sound_copies=0
     rocksdb_start_writer "" "$plain/files"
     for ((round = 1; round <= ROCKS_ROUNDS; round++)); do
@@ -91,8 +91,12 @@ rocksdb_copies_under_the_writer() {
     writer_must_live
     stop_writer
     rm -rf "$plain/files-checkpoint"
-    timed rocksdb_checkpoint_us stock_ldb --db="$plain/files" checkpoint --checkpoint_dir="$plain/files-checkpoint" \
-        >/dev/null
+    for ((round = 1; round <= ROCKS_ROUNDS; round++)); do
+        timed us stock_ldb --db="$plain/files" checkpoint --checkpoint_dir="$plain/files-checkpoint" >/dev/null
+        checkpoints+=("$us")
+        rm -rf "$plain/files-checkpoint"
+    done
+    rocksdb_checkpoint_us=$(median "${checkpoints[@]}")
 }
 
 rocksdb_snapshots_under_the_writer() {
@@ -122,16 +126,30 @@ rocksdb_snapshots_under_the_writer() {
     row "writable clone of a snapshot, as a command" "$(show "$(median "${clones[@]}")")" "cp -r $(show "$rocksdb_copy_us")"
 }
 
+# rocksdb_killed LDB LIBRARY DATABASE: the time of the first get after a writer was killed that had put every key once more.
+rocksdb_killed() {
+    local last try
+    LD_PRELOAD=$2 ldb --db="$3" load < <(installed last 2>/dev/null; exec sleep 60 2>/dev/null) >"$directory/writer.log" 2>&1 &
+    writer=$!
+    last=$(sed -n '$s/ ==> .*//p' "$directory/sizes")
+    for ((try = 0; try < 100; try++)); do
+        [[ $("$1" --db="$3" get "$last" 2>/dev/null) != *last ]] || break
+        sleep 0.2
+    done
+    stop_writer
+    timed killed_us "$1" --db="$3" get "$last" >"$directory/answer"
+    [[ $(<"$directory/answer") == *last ]] || fail "what the writer had put is gone: $(<"$directory/answer")"
+}
+
 rocksdb_kill_the_writer() {
-    local ours theirs key
-    key=$(sed -n '1s/ ==> .*//p' "$directory/sizes")
+    local killed_us ours
     stop_writer
-    timed ours pooled_ldb --db="$rocksdb_pool/files" get "$key" >/dev/null
     rocksdb_must_be_sound "$rocksdb_pool/files"
-    rocksdb_start_writer "" "$plain/files"
-    stop_writer
-    timed theirs stock_ldb --db="$plain/files" get "$key" >/dev/null
-    row "kill -9 the writer; next process, first get" "$(show "$ours")" "$(show "$theirs")"
+    rocksdb_killed pooled_ldb "$rocksdb_library" "$rocksdb_pool/files"
+    ours=$killed_us
+    rocksdb_must_be_sound "$rocksdb_pool/files"
+    rocksdb_killed stock_ldb "" "$plain/files"
+    row "kill -9 the writer; next process, first get" "$(show "$ours")" "$(show "$killed_us")"
 }
 
 rocksdb_half() {
