@@ -43,11 +43,12 @@ need() {
     done
 }
 
-# Builds packages of this project and sets `programs` to where they are.
+# Builds packages of this project, each with its own features only, and sets `programs` to where they are.
 build() {
-    local arguments=() package
-    for package; do arguments+=(-p "$package"); done
-    (cd "$project" && cargo build --quiet --release "${arguments[@]}")
+    local package
+    for package; do
+        (cd "$project" && cargo build --quiet --release -p "$package")
+    done
     programs="${CARGO_TARGET_DIR:-$project/target}/release"
 }
 

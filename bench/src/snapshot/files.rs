@@ -16,7 +16,7 @@ pub(super) fn by_size(run: &Run, mounts: &[LoopMount], findings: &mut Findings) 
     let sheet = |name: &str, title: &str| Sheet::times(name, title, "us", SNAPSHOT).along("size of the file");
     let mut made = sheet("create-by-size", "Making a copy of a file, by its size");
     let mut removed = sheet("delete-by-size", "Removing the copy of a file, by its size");
-    let shifts = run.effort().pick(&[20, 22][..], &[20, 24, 28], &[20, 24, 28, 30, 33]);
+    let shifts = run.effort().pick(&[20, 22][..], &[20, 24, 26], &[20, 24, 28, 30, 33]);
     let largest_of_ways = 2 + 2 * mounts.len() + 1;
     run.expect(shifts.len() * run.rounds() as usize * largest_of_ways);
     let mut order = Vec::new();
@@ -51,8 +51,8 @@ pub(super) fn by_size(run: &Run, mounts: &[LoopMount], findings: &mut Findings) 
 }
 
 pub(super) fn by_extents(run: &Run, mounts: &[LoopMount], findings: &mut Findings) -> Result<()> {
-    let size = run.effort().pick(4 << 20, 256 << 20, 1 << 30);
-    let writes = run.effort().pick(&[0, 50][..], &[0, 100, 1_000, 10_000], &[0, 100, 1_000, 10_000, 70_000]);
+    let size = run.effort().pick(4 << 20, 64 << 20, 1 << 30);
+    let writes = run.effort().pick(&[0, 50][..], &[0, 100, 1_000, 5_000], &[0, 100, 1_000, 10_000, 70_000]);
     let title = format!("Making a copy of a file of {}, by its extents", bytes(size));
     let mut sheet =
         Sheet::times("create-by-extents", &title, "us", SNAPSHOT).along("extents of the file in the pool");
