@@ -4,7 +4,7 @@
 set -euo pipefail
 bench=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 project=$(dirname "$bench")
-rounds=3
+rounds=
 dir=/dev/shm
 out=target/bench
 quick=0
@@ -26,6 +26,7 @@ parse_arguments() {
         *) rest+=("$1"); shift ;;
         esac
     done
+    [[ -n $rounds ]] || rounds=$((quick ? 2 : 3))
     [[ -d $dir ]] || fail "$dir is not a directory"
     mkdir -p "$out"
     out=$(cd "$out" && pwd)

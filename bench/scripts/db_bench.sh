@@ -19,7 +19,7 @@ while (($#)); do
     *) fail "unknown argument $1; $usage" ;;
     esac
 done
-((quick)) && num=50000 rounds=1
+((quick)) && num=50000
 need rocksdb-tools db_bench
 build daxcow-bench daxcow-cli daxcow-rocksdb-preload
 

@@ -19,7 +19,7 @@ while (($#)); do
     *) fail "unknown argument $1; $usage" ;;
     esac
 done
-((quick)) && size=10 rounds=2
+((quick)) && size=10
 need gcc gcc
 build daxcow-bench daxcow-cli daxcow-sqlite-preload
 
@@ -44,8 +44,8 @@ gcc -O2 -o "$scratch/speedtest1" "$source_file" -lsqlite3 || fail "speedtest1 do
 
 "$programs/daxcow" create "$scratch/bench.pool" --size $((size * 4 + 256))M >/dev/null
 
-# Runs speedtest1 for a side: side, round.
-seconds_of() {
+# Runs speedtest1 for a side: side, name of the database; sets `wall` and `cpu`, seconds.
+run_side() {
     local side=$1 name="$2.db" database options=() preload=
     case $side in
     daxcow*) database="$scratch/bench.pool/$name" preload="$programs/libdaxcow_sqlite_preload.so" ;;
@@ -58,9 +58,14 @@ seconds_of() {
     *'WAL, mmap') options=(--journal wal --mmap 268435456) ;;
     *exclusive) options=(--exclusive) ;;
     esac
-    LD_PRELOAD=$preload "$scratch/speedtest1" --testset "$testset" --size "$size" "${options[@]}" "$database" >"$scratch/output" ||
-        fail "speedtest1 failed for $side"
-    sed -nE 's/^ +TOTAL\.* +([0-9.]+)s.*/\1/p' "$scratch/output"
+    local TIMEFORMAT='%U %S'
+    {
+        time LD_PRELOAD=$preload "$scratch/speedtest1" --testset "$testset" --size "$size" "${options[@]}" "$database" \
+            >"$scratch/output" 2>"$scratch/errors"
+    } 2>"$scratch/times" || { cat "$scratch/errors" >&2; fail "speedtest1 failed for $side"; }
+    wall=$(sed -nE 's/^ +TOTAL\.* +([0-9.]+)s.*/\1/p' "$scratch/output")
+    [[ -n $wall ]] || fail "speedtest1 printed no total for $side"
+    cpu=$(awk '{ print $1 + $2 }' "$scratch/times")
     if [[ $side == daxcow* ]]; then
         "$programs/daxcow" rm "$database"
     else
@@ -71,10 +76,10 @@ seconds_of() {
 sides=('daxcow delete' 'daxcow WAL' 'daxcow exclusive' 'unix delete' 'unix memory' 'unix WAL' 'unix WAL, mmap' memdb)
 for ((round = 0; round < rounds; round++)); do
     while read -r side; do
-        seconds=$(seconds_of "$side" "round-$round")
-        [[ -n $seconds ]] || fail "speedtest1 printed no total for $side"
-        say "round $((round + 1))/$rounds, $side: $seconds s"
-        record "testset $testset, size $size" "$side" "$seconds"
+        run_side "$side" "round-$round"
+        say "round $((round + 1))/$rounds, $side: $wall s, $cpu s of the processor"
+        record "testset $testset, size $size" "$side" "$wall"
+        record "the same, time of the processor" "$side" "$cpu"
     done < <(rotated "$round" "${sides[@]}")
 done
 

@@ -58,6 +58,12 @@ pub(crate) struct Conditions {
     /// Whether pools flush and fence their stores
     #[arg(long, value_enum, default_value_t = Flush::On)]
     pub(crate) flush: Flush,
+    /// A program that copies durably, one more side of the durable overwrites of `file` (see scripts/pmem2.sh)
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) beside: Option<PathBuf>,
+    /// The version of that program, for the report
+    #[arg(long, value_name = "VERSION", requires = "beside")]
+    pub(crate) beside_version: Option<String>,
     /// Smaller sizes and fewer operations: `all` takes less than two minutes
     #[arg(long)]
     quick: bool,

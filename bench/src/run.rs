@@ -87,6 +87,13 @@ impl Run {
         self.conditions.effort()
     }
 
+    /// A program that takes part: its file name, its path, its version.
+    pub(crate) fn beside(&self) -> Option<(String, &Path, &str)> {
+        let path = self.conditions.beside.as_deref()?;
+        let name = path.file_name()?.to_string_lossy().into_owned();
+        Some((name, path, self.conditions.beside_version.as_deref().unwrap_or("of unknown version")))
+    }
+
     pub(crate) fn flush(&self) -> Flush {
         self.conditions.flush
     }

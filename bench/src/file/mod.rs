@@ -7,8 +7,10 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `sides` | who reads and writes, and how |
+//! | `stranger` | a program that takes part |
 
 mod sides;
+mod stranger;
 
 use std::time::Duration;
 
@@ -16,7 +18,8 @@ use anyhow::{Context, Result};
 
 use crate::report::Sheet;
 use crate::run::{Budget, Findings, Run, bytes, rotated};
-use sides::{Sides, TOPICS};
+use sides::{DURABLE, Sides, TOPICS, Topic};
+use stranger::Stranger;
 
 const SIZES: [usize; 9] = [64, 256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 2 << 20];
 
@@ -28,17 +31,27 @@ pub(crate) fn run(run: &Run) -> Result<Findings> {
         .iter()
         .map(|topic| Sheet::times(topic.name, topic.title, "us per operation", "daxcow").along("bytes"))
         .collect();
+    let stranger =
+        run.beside().map(|(name, program, _)| Stranger::new(run, &name, program, len)).transpose()?;
+    let strangers = |topic: &Topic| if topic.name == DURABLE { stranger.as_ref() } else { None };
     let steps: usize = TOPICS.iter().map(|topic| topic.sides.len() * sizes.len()).sum();
     run.expect(steps * run.rounds() as usize);
     for round in 0..run.rounds() {
         for (topic, sheet) in TOPICS.iter().zip(&mut sheets) {
             for &size in sizes {
-                for index in rotated(round, topic.sides.len()) {
-                    let (side, measure) = topic.sides[index];
+                let all = topic.sides.len() + usize::from(strangers(topic).is_some());
+                for index in rotated(round, all) {
                     let case = bytes(size as u64);
-                    run.step(&format!("{}, {case}, {side}", topic.name));
-                    let micros = measure(&mut sides, size, budget(run, size))
-                        .with_context(|| format!("{}, {case}, {side}", topic.title))?;
+                    let budget = budget(run, size);
+                    let (side, micros) = match (topic.sides.get(index), strangers(topic)) {
+                        (Some((side, measure)), _) => {
+                            run.step(&format!("{}, {case}, {side}", topic.name));
+                            (*side, measure(&mut sides, size, budget))
+                        }
+                        (None, Some(stranger)) => (stranger.name.as_str(), stranger.measure(size, budget)),
+                        (None, None) => continue,
+                    };
+                    let micros = micros.with_context(|| format!("{}, {case}, {side}", topic.title))?;
                     sheet.add_at(size as f64, &case, side, micros);
                 }
             }
@@ -48,8 +61,10 @@ pub(crate) fn run(run: &Run) -> Result<Findings> {
         .into_iter()
         .zip(TOPICS)
         .map(|(sheet, topic)| sheet.finish(&topic.sides.iter().map(|(side, _)| *side).collect::<Vec<_>>()));
+    let versions = run.beside().map(|(name, _, version)| (name, version.to_owned()));
     Ok(Findings {
         tables: tables.collect(),
+        versions: versions.into_iter().collect(),
         notes: vec![
             format!("random places in files of {}, every page written before", bytes(u64::from(len))),
             "daxcow, durable: write_at returns when the data is flushed and fenced; append needs sync for its size".to_owned(),
@@ -58,7 +73,6 @@ pub(crate) fn run(run: &Run) -> Result<Findings> {
                 .to_owned(),
             "copy-on-write: each write is the first one to its block since a snapshot; the floor copies nothing else".to_owned(),
         ],
-        ..Findings::default()
     })
 }
 

@@ -21,6 +21,9 @@ pub(super) struct Topic {
     pub(super) sides: &'static [(&'static str, Measure)],
 }
 
+/// The topic that a program of somebody else's may take part in.
+pub(super) const DURABLE: &str = "overwrite-durable";
+
 pub(super) const TOPICS: [Topic; 6] = [
     Topic {
         name: "read",
@@ -28,7 +31,7 @@ pub(super) const TOPICS: [Topic; 6] = [
         sides: &[("daxcow", Sides::read), ("tmpfs pread", Sides::pread), ("floor: memcpy", Sides::load)],
     },
     Topic {
-        name: "overwrite-durable",
+        name: DURABLE,
         title: "Durable overwrites in place",
         sides: &[
             ("daxcow", Sides::write),

@@ -52,9 +52,10 @@ pub(super) const WORKLOADS: [Workload; 8] = [
     workload("readwhilewriting", Start::Filled, Step::GetBesideWriter),
 ];
 
+/// Keys sort as their numbers do.
 fn key(number: u64) -> [u8; 16] {
     let mut key = [b'0'; 16];
-    key[8..].copy_from_slice(&number.to_be_bytes());
+    key[8..].copy_from_slice(&number.swap_bytes().to_le_bytes());
     key
 }
 
