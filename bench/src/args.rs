@@ -58,6 +58,9 @@ pub(crate) struct Conditions {
     /// Whether pools flush and fence their stores
     #[arg(long, value_enum, default_value_t = Flush::On)]
     pub(crate) flush: Flush,
+    /// What `file`, `sqlite` and the growth part of `scaling` count, where one thread works
+    #[arg(long, value_enum, default_value_t = Clock::Wall)]
+    pub(crate) clock: Clock,
     /// A program that copies durably, one more side of the durable overwrites of `file` (see scripts/pmem2.sh)
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) beside: Option<PathBuf>,
@@ -87,6 +90,14 @@ impl From<Flush> for daxcow::FlushMode {
             Flush::Off => daxcow::FlushMode::Off,
         }
     }
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Clock {
+    /// All time that goes by
+    Wall,
+    /// The processor's time of the thread: what others do on the machine counts less, waiting for a disk not at all
+    Cpu,
 }
 
 /// How large everything is.

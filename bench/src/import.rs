@@ -26,6 +26,7 @@ pub(crate) fn run(import: &Import) -> Result<()> {
         command: import.command.clone(),
         started: run::seconds_since_1970()?,
         seconds: None,
+        clock: "as the notes say".to_owned(),
         rounds: rounds.map(u32::try_from).transpose()?.unwrap_or_default(),
         machine,
         notes: import.note.clone(),

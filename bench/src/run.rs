@@ -5,9 +5,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
+use rustix::time::{ClockId, clock_gettime};
 use tempfile::TempDir;
 
-use crate::args::{Conditions, Effort, Flush};
+use crate::args::{Clock, Conditions, Effort, Flush};
 use crate::machine::Machine;
 use crate::report::{Report, Table};
 
@@ -64,6 +65,7 @@ impl Run {
         machine.finished();
         machine.versions.extend(findings.versions);
         Ok(Report {
+            clock: self.clock().description().to_owned(),
             name: self.name,
             title: title.to_owned(),
             command: std::env::args().collect::<Vec<_>>().join(" "),
@@ -92,6 +94,10 @@ impl Run {
         let path = self.conditions.beside.as_deref()?;
         let name = path.file_name()?.to_string_lossy().into_owned();
         Some((name, path, self.conditions.beside_version.as_deref().unwrap_or("of unknown version")))
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        self.conditions.clock
     }
 
     pub(crate) fn flush(&self) -> Flush {
@@ -157,11 +163,33 @@ pub(crate) fn micros(time: Duration, count: u64) -> f64 {
     time.as_secs_f64() * 1e6 / count as f64
 }
 
+impl Clock {
+    /// What it says now.
+    fn now(self) -> Duration {
+        let clock = match self {
+            Clock::Wall => ClockId::Monotonic,
+            Clock::Cpu => ClockId::ThreadCPUTime,
+        };
+        let now = clock_gettime(clock);
+        Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or_default())
+    }
+
+    fn description(self) -> &'static str {
+        match self {
+            Clock::Wall => "wall",
+            Clock::Cpu => {
+                "the thread's time on the processor where one thread works (waiting for a disk does not count), wall elsewhere"
+            }
+        }
+    }
+}
+
 /// How long to measure: at most so many operations, and no new piece after so long.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Budget {
     pub(crate) operations: u64,
     pub(crate) time: Duration,
+    pub(crate) clock: Clock,
 }
 
 /// Between two looks at the clock there is about so much time.
@@ -173,7 +201,7 @@ impl Budget {
     pub(crate) fn spend(self, mut operation: impl FnMut(u64) -> Result<()>) -> Result<f64> {
         operation(0)?;
         let (mut done, mut piece) = (0, 1);
-        let started = Instant::now();
+        let (started, counted) = (Instant::now(), self.clock.now());
         let mut elapsed = Duration::ZERO;
         while done < self.operations.max(1) && elapsed <= self.time {
             let until = (done + piece).min(self.operations.max(1));
@@ -188,7 +216,7 @@ impl Budget {
             }
             elapsed = now;
         }
-        Ok(micros(elapsed, done))
+        Ok(micros(self.clock.now() - counted, done))
     }
 
     /// As `spend`, in pieces of so many operations, before each of which something is prepared that does not count.
@@ -203,11 +231,11 @@ impl Budget {
         while done < self.operations.max(1) {
             prepare()?;
             let until = (done + piece.max(1)).min(self.operations.max(1));
-            let beginning = Instant::now();
+            let beginning = self.clock.now();
             for number in done..until {
                 operation(number)?;
             }
-            spent += beginning.elapsed();
+            spent += self.clock.now() - beginning;
             done = until;
             if started.elapsed() > self.time {
                 break;
@@ -253,7 +281,7 @@ mod tests {
     #[test]
     fn a_budget_ends_by_operations_and_by_time() {
         let mut count = 0;
-        let spent = Budget { operations: 100, time: Duration::from_secs(100) };
+        let spent = Budget { operations: 100, time: Duration::from_secs(100), clock: Clock::Cpu };
         spent
             .spend(|_| {
                 count += 1;
@@ -261,7 +289,7 @@ mod tests {
             })
             .unwrap();
         assert_eq!(count, 101);
-        let spent = Budget { operations: u64::MAX, time: Duration::from_millis(1) };
+        let spent = Budget { operations: u64::MAX, time: Duration::from_millis(1), clock: Clock::Wall };
         let long = |_| {
             std::thread::sleep(Duration::from_millis(2));
             Ok(())

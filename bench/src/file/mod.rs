@@ -83,5 +83,6 @@ fn budget(run: &Run, size: usize) -> Budget {
     Budget {
         operations: (all / size as u64).clamp(16, most),
         time: Duration::from_millis(run.effort().pick(2, 15, 200)),
+        clock: run.clock(),
     }
 }

@@ -110,6 +110,8 @@ pub(crate) struct Report {
     pub(crate) started: u64,
     /// How long it all took, where that is known.
     pub(crate) seconds: Option<f64>,
+    /// What time was counted.
+    pub(crate) clock: String,
     pub(crate) rounds: u32,
     pub(crate) machine: Machine,
     /// What was measured under which conditions, and what was left out and why.

@@ -16,6 +16,7 @@ impl Report {
         }
         let time = self.seconds.map_or_else(String::new, |seconds| format!(", {seconds:.0} s in all"));
         line("rounds", &format!("{}{time}", self.rounds));
+        line("clock", &self.clock);
         for note in &self.notes {
             line("note", note);
         }

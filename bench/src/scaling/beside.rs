@@ -10,6 +10,7 @@ use daxcow::units::BLOCK_BYTES;
 use daxcow::{OpenOptions, Pool};
 use serde::{Deserialize, Serialize};
 
+use crate::args::Clock;
 use crate::host;
 use crate::ours::{self, BLOCK};
 use crate::report::{Sheet, Table};
@@ -157,7 +158,7 @@ pub(crate) fn work(
     time: Duration,
     begin: impl FnOnce() -> Result<()>,
 ) -> Result<Done> {
-    let budget = Budget { operations: u64::MAX, time };
+    let budget = Budget { operations: u64::MAX, time, clock: Clock::Wall };
     let micros = match &site.pool {
         Some(pool) => in_pool(pool, site, work, budget, begin)?,
         None => on_host(site, work, budget, begin)?,

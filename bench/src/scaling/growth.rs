@@ -28,6 +28,7 @@ fn budget(run: &Run) -> Budget {
     Budget {
         operations: run.effort().pick(50, 20_000, 200_000),
         time: Duration::from_millis(run.effort().pick(3, 25, 200)),
+        clock: run.clock(),
     }
 }
 

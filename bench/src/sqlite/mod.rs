@@ -19,6 +19,7 @@ use anyhow::{Context, Result};
 pub(crate) use action::Action;
 pub(crate) use setup::Database;
 
+use crate::args::Clock;
 use crate::ours;
 use crate::report::{Sheet, Table};
 use crate::run::{Budget, Findings, Run, rotated};
@@ -86,7 +87,7 @@ fn alone(run: &Run, page_size: u32) -> Result<Vec<Table>> {
         let mut connections =
             databases.iter().map(|database| database.create(rows(run))).collect::<Result<Vec<_>>>()?;
         for connection in &mut connections {
-            let little = Budget { operations: 100, time: Duration::from_millis(10) };
+            let little = Budget { operations: 100, time: Duration::from_millis(10), clock: run.clock() };
             Action::Insert(1).perform(connection, rows(run), little)?;
             Action::Update(10).perform(connection, rows(run), little)?;
         }
@@ -115,6 +116,7 @@ fn budget(run: &Run, action: Action) -> Budget {
     Budget {
         operations: (single / action.rows()).max(run.effort().pick(1, 10, 40)),
         time: Duration::from_millis(run.effort().pick(5, 40, 600)),
+        clock: run.clock(),
     }
 }
 
@@ -167,7 +169,7 @@ pub(crate) fn work(
     let mut connection = database.open()?;
     let rows = database.rows(&connection)?;
     begin()?;
-    let budget = Budget { operations: u64::MAX, time };
+    let budget = Budget { operations: u64::MAX, time, clock: Clock::Wall };
     let micros = action.perform(&mut connection, rows, budget)?;
     Ok(Done { operations_per_second: 1e6 / micros })
 }
