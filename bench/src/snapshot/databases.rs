@@ -11,7 +11,8 @@ use rusqlite::{Connection, OpenFlags};
 use crate::host;
 use crate::ours;
 use crate::report::{Sheet, Table};
-use crate::run::{Run, bytes, rotated, timed};
+use crate::run::{Run, bytes, rotated};
+use crate::snapshot::files::over_and_over;
 
 const SIDES: [&str; 5] =
     ["SQL daxcow_snapshot()", "SQL daxcow_clone()", "VACUUM INTO", "SQLite backup", "cp"];
@@ -32,20 +33,21 @@ pub(super) fn run(run: &Run) -> Result<Table> {
         for round in 0..run.rounds() {
             for index in rotated(round, SIDES.len()) {
                 run.step(&format!("{}, {}", bytes(size), SIDES[index]));
-                let (done, time) = timed(|| match index {
+                let copying = || match index {
                     0 => Ok(inside.query_row("SELECT daxcow_snapshot('copy')", [], |_| Ok(()))?),
                     1 => Ok(inside.query_row("SELECT daxcow_clone('copy.db')", [], |_| Ok(()))?),
                     2 => Ok(outside.execute("VACUUM INTO ?1", [copy.to_string_lossy()]).map(drop)?),
                     3 => backup(&outside, &copy),
                     _ => host::run("cp", &[plain.as_os_str(), copy.as_os_str()]),
-                });
-                done.with_context(|| format!("{} of {}", SIDES[index], bytes(size)))?;
-                sheet.add_at(size as f64, &bytes(size), SIDES[index], time.as_secs_f64() * 1e6);
-                match index {
-                    0 => pool.delete_snapshot("copy")?,
-                    1 => pool.remove_file("/copy.db")?,
-                    _ => std::fs::remove_file(&copy).context("remove the copy")?,
-                }
+                };
+                let removing = || match index {
+                    0 => Ok(pool.delete_snapshot("copy")?),
+                    1 => Ok(pool.remove_file("/copy.db")?),
+                    _ => std::fs::remove_file(&copy).context("remove the copy"),
+                };
+                let (micros, _) = over_and_over(run, copying, removing)
+                    .with_context(|| format!("{} of {}", SIDES[index], bytes(size)))?;
+                sheet.add_at(size as f64, &bytes(size), SIDES[index], micros);
             }
         }
         drop((inside, outside));

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::report::Sheet;
+use crate::report::{Sheet, Spread};
 use crate::run::{Findings, Run, bytes, micros, rotated, timed};
 use crate::snapshot::loop_mount::LoopMount;
 use crate::snapshot::way::{SNAPSHOT, Stores, Way};
@@ -80,20 +80,32 @@ pub(super) fn by_extents(run: &Run, mounts: &[LoopMount], findings: &mut Finding
     stores.remove()
 }
 
-/// Copies and removes, over and over for a while; microseconds of both.
+/// Copies and removes, over and over for a while; the medians of both in microseconds.
 fn copy_and_remove(run: &Run, stores: &Stores<'_>, way: &Way) -> Result<(f64, f64)> {
+    let result = over_and_over(run, || way.copy(stores), || way.remove(stores))?;
+    stores.settle()?;
+    Ok(result)
+}
+
+/// Does and undoes something, at least once and for a while; the medians of both in microseconds.
+pub(super) fn over_and_over(
+    run: &Run,
+    mut act: impl FnMut() -> Result<()>,
+    mut undo: impl FnMut() -> Result<()>,
+) -> Result<(f64, f64)> {
     let most = run.effort().pick(3, 200, 1_000);
     let enough = Duration::from_millis(run.effort().pick(5, 20, 200));
     let started = Instant::now();
-    let (mut making, mut removing, mut count) = (Duration::ZERO, Duration::ZERO, 0);
-    while count < most && (count == 0 || started.elapsed() < enough) {
-        let (made, time) = timed(|| way.copy(stores));
-        made?;
-        making += time;
-        let (removed, time) = timed(|| way.remove(stores));
-        removed?;
-        removing += time;
-        count += 1;
+    let (mut acting, mut undoing) = (Vec::new(), Vec::new());
+    while acting.len() < most && (acting.is_empty() || started.elapsed() < enough) {
+        for (what, times) in
+            [(&mut act as &mut dyn FnMut() -> Result<()>, &mut acting), (&mut undo, &mut undoing)]
+        {
+            let (done, time) = timed(what);
+            done?;
+            times.push(micros(time, 1));
+        }
     }
-    Ok((micros(making, count), micros(removing, count)))
+    let median = |times: &[f64]| Spread::of(times).map(|spread| spread.median).context("a time");
+    Ok((median(&acting)?, median(&undoing)?))
 }

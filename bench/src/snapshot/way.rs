@@ -96,6 +96,11 @@ impl<'a> Stores<'a> {
         Ok(())
     }
 
+    /// Lets the mounts finish what they put off, so that it does not run beside what is measured next.
+    pub(super) fn settle(&self) -> Result<()> {
+        self.mounted.iter().try_for_each(|file| rustix::fs::syncfs(file).context("syncfs"))
+    }
+
     /// Removes the files, on the mounts too.
     pub(super) fn remove(self) -> Result<()> {
         drop(self.pool);
