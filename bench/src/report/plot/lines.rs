@@ -12,7 +12,7 @@ const LEFT: f64 = 86.0;
 const RIGHT: f64 = 236.0;
 const FLOOR: f64 = HEIGHT - 92.0;
 /// Two labels of the axis stand at least this far apart.
-const LABEL_APART: f64 = 46.0;
+const LABEL_APART: f64 = 40.0;
 
 pub(super) fn draw(table: &Table, caption: &str) -> String {
     let cells = || table.rows.iter().flat_map(|row| &row.cells);
