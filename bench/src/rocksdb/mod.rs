@@ -25,7 +25,7 @@ use workload::{Start, WORKLOADS};
 pub(crate) fn run(run: &Run) -> Result<Findings> {
     let pool_bytes = run.effort().pick(256 << 20, 1 << 30, 3 << 30);
     let _pool = ours::pool(&run.path(POOL), pool_bytes, run.flush())?;
-    let keys = run.effort().pick(500, 50_000, 500_000);
+    let keys = run.effort().pick(500, 10_000, 500_000);
     let mut sheet =
         Sheet::rates("workloads", "Workloads of db_bench, in this process", "operations/s", "daxcow");
     let threads = [1, 2];

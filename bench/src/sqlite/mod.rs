@@ -115,7 +115,7 @@ fn budget(run: &Run, action: Action) -> Budget {
     let single = run.effort().pick(20, 2_000, 20_000);
     Budget {
         operations: (single / action.rows()).max(run.effort().pick(1, 10, 40)),
-        time: Duration::from_millis(run.effort().pick(5, 40, 600)),
+        time: Duration::from_millis(run.effort().pick(5, 25, 600)),
         clock: run.clock(),
     }
 }
@@ -133,7 +133,7 @@ fn beside(run: &Run) -> Result<Table> {
         SETUPS.iter().filter(|setup| setup.is_shared() && setup.medium == Medium::Measured).collect();
     let actions = [Action::Select, Action::Mixed, Action::Insert(1)];
     run.expect(run.rounds() as usize * setups.len() * actions.len() * 2);
-    let time = Duration::from_millis(run.effort().pick(20, 120, 1000));
+    let time = Duration::from_millis(run.effort().pick(20, 80, 1000));
     for round in 0..run.rounds() {
         let databases =
             setups.iter().map(|setup| Database::new(run, setup, page_size, round)).collect::<Vec<_>>();
