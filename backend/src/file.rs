@@ -510,6 +510,14 @@ impl File {
     pub fn shared_memory(&self) -> Result<SharedMemory> {
         SharedMemory::attach(self.core(), &self.open)
     }
+
+    /// What [`SharedMemory::check`] says, also where this handle has not attached.
+    ///
+    /// # Errors
+    /// `MediaError`.
+    pub fn check_shared_memory(&self) -> Result<()> {
+        advisory::shared_memory::check(&self.open)
+    }
 }
 
 impl Drop for File {

@@ -44,6 +44,7 @@ void daxcow_error_free(daxcow_error* error);
 daxcow_error* daxcow_place_find(daxcow_text path, daxcow_place** place);
 void daxcow_place_free(daxcow_place* place);
 bool daxcow_place_same_pool(const daxcow_place* one, const daxcow_place* other);
+bool daxcow_place_is_paged(const daxcow_place* place);
 daxcow_error* daxcow_place_stat(const daxcow_place* place, daxcow_stat* stat);
 daxcow_error* daxcow_place_list(const daxcow_place* place, daxcow_on_entry on_entry, void* context);
 daxcow_error* daxcow_place_remove_file(const daxcow_place* place);
@@ -58,6 +59,7 @@ daxcow_error* daxcow_file_open(const daxcow_place* place, uint32_t flags, daxcow
 void daxcow_file_close(daxcow_file* file);
 daxcow_error* daxcow_file_read(const daxcow_file* file, uint64_t offset, char* into, size_t len, size_t* done);
 daxcow_error* daxcow_file_append(const daxcow_file* file, const char* data, size_t len);
+daxcow_error* daxcow_file_append_atomically(const daxcow_file* file, const char* data, size_t len);
 daxcow_error* daxcow_file_write(const daxcow_file* file, uint64_t offset, const char* data, size_t len);
 daxcow_error* daxcow_file_allocate(const daxcow_file* file, uint64_t offset, uint64_t len);
 daxcow_error* daxcow_file_set_size(const daxcow_file* file, uint64_t size);

@@ -5,6 +5,7 @@
 
 #include "directory.h"
 #include "handles.h"
+#include "logger.h"
 #include "readers.h"
 #include "writers.h"
 
@@ -24,12 +25,24 @@ namespace {
 constexpr uint64_t kNanosecondsPerSecond = 1000000000;
 // FSSupportedOps::kFSPrefetch, which RocksDB names since 10.5.
 constexpr int kPrefetchOperation = 3;
+// What the names of such files begin with.
+const std::string kManifest = "MANIFEST-";
 
 IOStatus Open(const Place& place, const std::string& name, uint32_t flags, const char* doing, FilePtr* file) {
   daxcow_file* opened = nullptr;
   IOStatus status = Done(daxcow_file_open(place.get(), flags, &opened), doing, name);
   file->reset(opened);
   return status;
+}
+
+// A file that is appended to from its end, which is at `size`.
+rocksdb::FSWritableFile* AppendedTo(const Place& place, const std::string& name, FilePtr file, uint64_t size,
+                                    const FileOptions& options) {
+  const bool is_manifest = name.compare(name.rfind('/') + 1, kManifest.size(), kManifest) == 0;
+  if (is_manifest && daxcow_place_is_paged(place.get())) {
+    return new PoolManifestFile(name, std::move(file), size, options);
+  }
+  return new PoolWritableFile(name, std::move(file), PoolWritableFile::Start::kAtEnd, size, options);
 }
 
 IOStatus Stat(const Place& place, const std::string& name, const char* doing, daxcow_stat* stat) {
@@ -104,7 +117,7 @@ IOStatus PoolFileSystem::NewWritableFile(const std::string& name, const FileOpti
   IOStatus status = Open(place, name, DAXCOW_WRITE | DAXCOW_CREATE | DAXCOW_TRUNCATE,
                          "While opening a file for appending", &file);
   if (status.ok()) {
-    result->reset(new PoolWritableFile(name, std::move(file), PoolWritableFile::Start::kAtEnd, 0, options));
+    result->reset(AppendedTo(place, name, std::move(file), 0, options));
   }
   return status;
 }
@@ -122,7 +135,7 @@ IOStatus PoolFileSystem::ReopenWritableFile(const std::string& name, const FileO
     status = Done(daxcow_file_size(file.get(), &size), "While asking for the size of file", name);
   }
   if (status.ok()) {
-    result->reset(new PoolWritableFile(name, std::move(file), PoolWritableFile::Start::kAtEnd, size, options));
+    result->reset(AppendedTo(place, name, std::move(file), size, options));
   }
   return status;
 }
@@ -209,8 +222,12 @@ IOStatus PoolFileSystem::NewLogger(const std::string& name, const IOOptions& opt
                                    std::shared_ptr<rocksdb::Logger>* result, IODebugContext* dbg) {
   Place place(name);
   DAXCOW_IN_POOL(place, target()->NewLogger(name, options, result, dbg));
-  // The one that writes through NewWritableFile.
-  return rocksdb::FileSystem::NewLogger(name, options, result, dbg);
+  FilePtr file;
+  IOStatus status = Open(place, name, DAXCOW_WRITE | DAXCOW_CREATE | DAXCOW_TRUNCATE, "While opening a log", &file);
+  if (status.ok()) {
+    *result = std::make_shared<PoolLogger>(std::move(file));
+  }
+  return status;
 }
 
 IOStatus PoolFileSystem::FileExists(const std::string& name, const IOOptions& options, IODebugContext* dbg) {

@@ -100,6 +100,42 @@ IOStatus PoolWritableFile::Allocate(uint64_t offset, uint64_t len, const IOOptio
   return Done(daxcow_file_allocate(file_.get(), offset, len), "While allocating for file", name_);
 }
 
+IOStatus PoolManifestFile::Append(const Slice& data, const IOOptions&, IODebugContext*) {
+  if (!file_) {
+    return Closed();
+  }
+  held_.append(data.data(), data.size());
+  size_ += data.size();
+  return IOStatus::OK();
+}
+
+IOStatus PoolManifestFile::Write() {
+  if (!file_ || held_.empty()) {
+    return IOStatus::OK();
+  }
+  daxcow_error* error = daxcow_file_append_atomically(file_.get(), held_.data(), held_.size());
+  if (error == nullptr) {
+    held_.clear();
+  }
+  return Done(error, "While appending to file", name_);
+}
+
+IOStatus PoolManifestFile::Truncate(uint64_t size, const IOOptions& options, IODebugContext* dbg) {
+  IOStatus status = Write();
+  return status.ok() ? PoolWritableFile::Truncate(size, options, dbg) : status;
+}
+
+IOStatus PoolManifestFile::Close(const IOOptions& options, IODebugContext* dbg) {
+  IOStatus status = Write();
+  IOStatus closed = PoolWritableFile::Close(options, dbg);
+  return status.ok() ? closed : status;
+}
+
+IOStatus PoolManifestFile::Sync(const IOOptions& options, IODebugContext* dbg) {
+  IOStatus status = Write();
+  return status.ok() ? PoolWritableFile::Sync(options, dbg) : status;
+}
+
 IOStatus PoolRandomRWFile::Closed() const {
   return StatusOf(EBADF, "While using a closed file", name_, std::strerror(EBADF));
 }

@@ -22,8 +22,8 @@ class PoolWritableFile : public rocksdb::FSWritableFile {
       : FSWritableFile(options),
         name_(std::move(name)),
         file_(std::move(file)),
-        start_(start),
         size_(size),
+        start_(start),
         reserved_(size) {}
   ~PoolWritableFile() override { Finish().PermitUncheckedError(); }
 
@@ -52,16 +52,42 @@ class PoolWritableFile : public rocksdb::FSWritableFile {
   void GetPreallocationStatus(size_t* block_size, size_t* last_allocated_block) override;
   IOStatus Allocate(uint64_t offset, uint64_t len, const IOOptions&, IODebugContext*) override;
 
- private:
+ protected:
   IOStatus Closed() const;
-  IOStatus Finish();
 
   const std::string name_;
   FilePtr file_;
-  Start start_;
   uint64_t size_;
+
+ private:
+  IOStatus Finish();
+
+  Start start_;
   // Up to where blocks were reserved, or were not to be had.
   uint64_t reserved_;
+};
+
+// A MANIFEST on a medium of pages. There the size of a file may survive a crash without the bytes that were appended and not
+// synced; RocksDB takes that for the end of a WAL, but opens no database with such a MANIFEST. So what is appended is held back
+// until it is flushed, and is there whole or not at all.
+class PoolManifestFile : public PoolWritableFile {
+ public:
+  PoolManifestFile(std::string name, FilePtr file, uint64_t size, const rocksdb::FileOptions& options)
+      : PoolWritableFile(std::move(name), std::move(file), Start::kAtEnd, size, options) {}
+  ~PoolManifestFile() override { Write().PermitUncheckedError(); }
+
+  using PoolWritableFile::Append;
+  IOStatus Append(const Slice& data, const IOOptions&, IODebugContext*) override;
+  IOStatus Truncate(uint64_t size, const IOOptions& options, IODebugContext* dbg) override;
+  IOStatus Close(const IOOptions& options, IODebugContext* dbg) override;
+  IOStatus Flush(const IOOptions&, IODebugContext*) override { return Write(); }
+  IOStatus Sync(const IOOptions& options, IODebugContext* dbg) override;
+  void PrepareWrite(size_t, size_t, const IOOptions&, IODebugContext*) override {}
+
+ private:
+  IOStatus Write();
+
+  std::string held_;
 };
 
 class PoolRandomRWFile : public rocksdb::FSRandomRWFile {

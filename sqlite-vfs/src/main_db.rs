@@ -105,6 +105,7 @@ impl MainDb {
     }
 
     fn usable(&self, operation: c_int) -> Outcome<()> {
+        self.wal_index.check().or_code(operation)?;
         if self.detached || self.fetched.is_failed() { Err(operation.into()) } else { Ok(()) }
     }
 

@@ -65,6 +65,8 @@ pub(crate) fn open(request: &OpenRequest<'_>) -> Outcome<Option<OpenAnswer>> {
     let (file, flags) = open_file(&pool, &place.inner, flags)?;
     let file = if flags & flag::MAIN_DB != 0 {
         Opened::Main(Box::new(open_main(pool, place.inner, file, request.powersafe)?))
+    } else if flags & flag::WAL != 0 {
+        Opened::Plain(PlainFile::wal(pool, file, &place.inner))
     } else {
         Opened::Plain(PlainFile::new(pool, file))
     };

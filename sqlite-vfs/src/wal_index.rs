@@ -41,6 +41,15 @@ impl WalIndex {
         self.shared | self.exclusive != 0
     }
 
+    /// Fails once memory of the index was lost: what SQLite read there may be zeros, and what it stored may be seen by nobody.
+    /// Closing all handles of the process and opening the database anew gets out of that; the WAL itself has everything.
+    pub(crate) fn check(&self) -> daxcow::Result<()> {
+        match &self.memory {
+            Memory::Shared(memory) => memory.check(),
+            Memory::Private(_) | Memory::Detached => Ok(()),
+        }
+    }
+
     /// Region number `region` of `size` bytes; `None` if there is none yet and it is not to be made.
     pub(crate) fn map(
         &mut self,
@@ -84,7 +93,12 @@ impl WalIndex {
                         LockMode::Exclusive => self.exclusive |= 1 << slot,
                     }
                 }
-                Ok(())
+                // SQLite locks before it looks, and again before it acts upon what it has found.
+                let checked = self.check().or_code(code::IOERR_SHMLOCK);
+                if checked.is_err() {
+                    self.unlock(file, first, count)?;
+                }
+                checked
             }
         }
     }

@@ -99,6 +99,77 @@ fn a_page_lost_under_mmap_fails_the_connection_and_no_other() {
     assert_eq!(number(&connection, "SELECT length(a) FROM t WHERE id = 400"), 3000);
 }
 
+/// The pages of WAL indexes in the pool: those with SQLite's two equal headers, and the pages after them in the same region.
+#[expect(clippy::host_endian_bytes, reason = "that of the WAL index")]
+fn wal_index_pages(fixture: &Fixture) -> Vec<u64> {
+    const VERSION: [u8; 4] = 3_007_000_u32.to_ne_bytes();
+    const HEADER: usize = 48;
+    let pool = std::fs::read(fixture.pool.path()).expect("the pool's bytes");
+    let is_header = |page: &&[u8]| page[..4] == VERSION && page[..HEADER] == page[HEADER..2 * HEADER];
+    let pages = pool.chunks_exact(4096).enumerate().filter(|(_, page)| is_header(page));
+    pages.flat_map(|(page, _)| [page, page + 1]).map(|page| page as u64 * 4096).collect()
+}
+
+/// SQLite loads and stores there by itself, so it cannot be told of the loss at once: it finds zeros, and may believe none of
+/// what it made of them.
+#[test]
+fn a_page_lost_under_the_wal_index_is_an_io_error_and_costs_no_commit() {
+    for (page, sql) in [
+        (0, "SELECT count(*) FROM t"),
+        (0, "INSERT INTO t(a) VALUES(1)"),
+        (1, "SELECT count(*) FROM t"),
+        (1, "INSERT INTO t(a) VALUES(1)"),
+        (1, "PRAGMA wal_checkpoint(PASSIVE)"),
+    ] {
+        let fixture = Fixture::new();
+        let connection = fixture.connect("main.db");
+        run(
+            &connection,
+            "PRAGMA journal_mode=wal; PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=0;
+            CREATE TABLE t(id INTEGER PRIMARY KEY, a)",
+        );
+        // The header page holds the first frames too: more of them than fit there.
+        for _ in 0..1200 {
+            run(&connection, "INSERT INTO t(a) VALUES(randomblob(100))");
+        }
+        let pages = wal_index_pages(&fixture);
+        assert_eq!(pages.len(), 2, "{pages:?}");
+        if !lose(&fixture, pages[page]) {
+            return;
+        }
+        let answer = connection.prepare(sql).and_then(|mut statement| {
+            let mut rows = statement.query([])?;
+            rows.next()?.map(|row| row.get::<_, i64>(0)).transpose()
+        });
+        let failed = match answer {
+            Err(error) => error.sqlite_error_code(),
+            // A commit may be acknowledged once: its frames are in the WAL.
+            Ok(None) => None,
+            // A checkpoint says that it did nothing.
+            Ok(Some(found)) => panic!("{sql} with page {page} lost: {found}"),
+        };
+        assert!(
+            matches!(failed, None | Some(ErrorCode::SystemIoFailure)),
+            "{sql} with page {page} lost: {failed:?}"
+        );
+        let acknowledged = 1200 + i64::from(failed.is_none());
+        assert_eq!(code(&connection, "SELECT count(*) FROM t"), ErrorCode::SystemIoFailure);
+        assert_eq!(code(&connection, "DELETE FROM t RETURNING 1"), ErrorCode::SystemIoFailure);
+        drop(connection);
+        let connection = fixture.connect("main.db");
+        assert_eq!(
+            number(&connection, "SELECT count(*) FROM t"),
+            acknowledged,
+            "{sql} with page {page} lost"
+        );
+        check(&connection);
+        run(&connection, "INSERT INTO t(a) VALUES(1); PRAGMA wal_checkpoint(TRUNCATE)");
+        drop(connection);
+        let report = fixture.pool.check().expect("check");
+        assert!(report.is_clean(), "{:?}", report.problems);
+    }
+}
+
 /// Inserts rows until the database is full; how many are there.
 fn insert_until_full(connection: &Connection) -> i64 {
     loop {

@@ -33,16 +33,18 @@ pub(crate) type Handler = fn(&Fault) -> bool;
 
 /// Memory whose faults are ours, until this is dropped.
 pub(crate) struct Watch {
-    row: Row<6>,
+    row: Row<7>,
 }
 
 impl Watch {
-    /// The largest number that [`mark`] gave it; 0 at first.
-    pub(crate) fn mark(&self) -> usize {
-        self.row.words()[MARK].load(Ordering::Acquire)
+    /// The addresses from the first to the last unit that [`mark`] marked of it.
+    pub(crate) fn marked(&self) -> Option<(usize, usize)> {
+        let word = |column: usize| self.row.words()[column].load(Ordering::Acquire);
+        let to = word(MARKED_TO);
+        (to != 0).then(|| (usize::MAX - word(MARKED_FROM), to))
     }
 
-    /// The same of its slack.
+    /// The largest unit that was marked of its slack; 0 at first.
     pub(crate) fn slack_mark(&self) -> usize {
         self.row.words()[SLACK_MARK].load(Ordering::Acquire)
     }
@@ -55,10 +57,12 @@ const LEN: usize = 1;
 const SLACK: usize = 2;
 /// 0 for none.
 const HANDLER: usize = 3;
-const MARK: usize = 4;
-const SLACK_MARK: usize = 5;
+/// What is missing of the first marked address to the highest of all, so that 0 stands for none.
+const MARKED_FROM: usize = 4;
+const MARKED_TO: usize = 5;
+const SLACK_MARK: usize = 6;
 
-static WATCHES: Registry<6> = Registry::new();
+static WATCHES: Registry<7> = Registry::new();
 static INSTALL: Once = Once::new();
 static BEFORE_SEGV: OnceLock<libc::sigaction> = OnceLock::new();
 static BEFORE_BUS: OnceLock<libc::sigaction> = OnceLock::new();
@@ -74,7 +78,7 @@ pub(crate) fn watch(start: NonNull<u8>, len: usize, slack: usize, handler: Optio
         }
     });
     let handler = handler.map_or(0, |handler| handler as usize);
-    Watch { row: WATCHES.insert([start.as_ptr() as usize, len, slack, handler, 0, 0]) }
+    Watch { row: WATCHES.insert([start.as_ptr() as usize, len, slack, handler, 0, 0, 0]) }
 }
 
 /// Marks all watches with a handler that share a byte with the `unit` bytes at `start`, or whose slack does. Async-signal-safe.
@@ -82,7 +86,9 @@ pub(crate) fn mark(start: usize, unit: usize) {
     let shares = |from: usize, len: usize| from < start + unit && start < from + len;
     WATCHES.any(|row, words| {
         if row[HANDLER] != 0 && shares(row[START], row[LEN]) {
-            words[MARK].fetch_max(unit, Ordering::SeqCst);
+            // Whoever finds the end finds the start.
+            words[MARKED_FROM].fetch_max(usize::MAX - start, Ordering::SeqCst);
+            words[MARKED_TO].fetch_max(start + unit, Ordering::SeqCst);
         } else if row[HANDLER] != 0 && shares(row[START] + row[LEN], row[SLACK]) {
             words[SLACK_MARK].fetch_max(unit, Ordering::SeqCst);
         }
@@ -90,14 +96,17 @@ pub(crate) fn mark(start: usize, unit: usize) {
     });
 }
 
-/// Whether a marked watch, or marked slack, shares a unit of the size that it was marked with with `[start, start + len)`.
+/// Whether `[start, start + len)` shares a byte with what is marked of a watch, or a unit with slack that is marked.
 pub(crate) fn is_marked(start: usize, len: usize) -> bool {
-    let shares = |from: usize, to: usize, unit: usize| {
+    let in_slack = |from: usize, to: usize, unit: usize| {
         unit != 0 && from / unit * unit < start + len && start < to.next_multiple_of(unit)
     };
-    WATCHES.any(|row, _| {
+    WATCHES.any(|row, words| {
+        // The end first, and the start as it is now: it is marked first.
+        let to = row[MARKED_TO];
+        let from = usize::MAX - words[MARKED_FROM].load(Ordering::Acquire);
         let end = row[START] + row[LEN];
-        shares(row[START], end, row[MARK]) || shares(end, end + row[SLACK], row[SLACK_MARK])
+        to != 0 && from < start + len && start < to || in_slack(end, end + row[SLACK], row[SLACK_MARK])
     })
 }
 
@@ -158,7 +167,7 @@ fn resolve(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::
     let details = unsafe { &*info };
     // SAFETY: the kernel raised the signal for a fault, so it carries an address.
     let address = unsafe { details.si_addr() } as usize;
-    let holds = |row: &[usize; 6]| address.wrapping_sub(row[START]) < row[LEN] + row[SLACK];
+    let holds = |row: &[usize; 7]| address.wrapping_sub(row[START]) < row[LEN] + row[SLACK];
     if !WATCHES.any(|row, _| holds(&row)) {
         return false;
     }

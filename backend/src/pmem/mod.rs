@@ -45,6 +45,7 @@ pub(crate) use mistake::{Mistake, mistake};
 pub(crate) use persist::{Durable, Flushed};
 pub(crate) use region::{Access, MapOptions, Region};
 pub(crate) use view::ViewGuard;
+pub use view::is_memory_lost;
 pub(crate) use window::Window;
 
 #[cfg(test)]

@@ -6,6 +6,10 @@
 //! The zeros stand in for the pool's memory in this process from then on, so the region's own bulk loads must not take
 //! them for contents: after loading they ask [`Region::intact`]. Stores fault, since the zeros are read-only. Words are
 //! not checked: views cover file data, and words live in metadata.
+//!
+//! Memory that is given out for stores too is volatile and shared by processes. There the zeros can be stored to, by the code
+//! that has the pointer, until the guard is dropped: then the memory is sealed, so that nothing that is stored to those
+//! blocks later stays in this process. Not with huge pages: other people's blocks lie in them.
 #![expect(unsafe_code, reason = "a page of zeros under a pointer that left")]
 
 use std::ptr::NonNull;
@@ -23,14 +27,24 @@ const UNITS: [usize; 2] = [4096, 2 << 20];
 
 /// Whether any memory of this process was ever replaced by zeros.
 static REPLACED: AtomicBool = AtomicBool::new(false);
-/// The address ranges of failed views that were dropped, until their region is.
+/// What was replaced under views that were dropped, until their region is.
 static FAILED: Mutex<Vec<(usize, usize)>> = Mutex::new(Vec::new());
+
+/// Whether memory was ever lost in this process, of any pool, that a pointer had been given out to: a view or shared memory.
+/// Costs one load; where it is true, the view or the [`SharedMemory`](crate::SharedMemory) says whether it is concerned.
+#[inline]
+#[must_use]
+pub fn is_memory_lost() -> bool {
+    REPLACED.load(Ordering::Acquire)
+}
 
 /// A stretch of the pool that a pointer was given out for.
 pub(crate) struct ViewGuard {
     pointer: NonNull<u8>,
     len: usize,
     slack: usize,
+    /// Whether it was given out for stores too.
+    shared: bool,
     watch: fault::Watch,
 }
 
@@ -48,13 +62,23 @@ impl Region {
         let watch = fault::watch(pointer, bytes(len), bytes(slack), Some(on_fault));
         // Once it is watched: what is replaced from here on marks it.
         self.intact(at, len)?;
-        Ok(ViewGuard { pointer, len: bytes(len), slack: bytes(slack), watch })
+        Ok(ViewGuard { pointer, len: bytes(len), slack: bytes(slack), shared: false, watch })
+    }
+
+    /// Gives out a pointer to the whole blocks `[at, at + len)` of volatile memory, for loads and stores. It must not be used
+    /// after the guard or the region is dropped.
+    pub(crate) fn register_shared(&self, at: PoolOffset, len: u64) -> Result<ViewGuard> {
+        self.check_fork()?;
+        let pointer = self.pointer(at, len)?;
+        let watch = fault::watch(pointer, bytes(len), 0, Some(on_shared_fault));
+        self.intact(at, len)?;
+        Ok(ViewGuard { pointer, len: bytes(len), slack: 0, shared: true, watch })
     }
 
     /// Whether what was loaded from `[at, at + len)` came from the pool, rather than from zeros that replaced it.
     #[inline]
     pub(super) fn intact(&self, at: PoolOffset, len: u64) -> Result<()> {
-        if REPLACED.load(Ordering::Acquire) { self.search_replaced(at, len) } else { Ok(()) }
+        if is_memory_lost() { self.search_replaced(at, len) } else { Ok(()) }
     }
 
     #[cold]
@@ -84,37 +108,54 @@ impl ViewGuard {
 
     /// Whether memory under the view was lost since it was made: bytes read through the pointer may be zeros.
     pub(crate) fn failed(&self) -> bool {
-        self.watch.mark() != 0
+        self.watch.marked().is_some()
     }
 }
 
 impl Drop for ViewGuard {
     fn drop(&mut self) {
-        let start = self.pointer.as_ptr() as usize;
-        let end = start + self.len;
-        for (from, to, unit) in
-            [(start, end, self.watch.mark()), (end, end + self.slack, self.watch.slack_mark())]
-        {
-            if let Some(units) = from.checked_div(unit) {
-                FAILED.lock().push((units * unit, to.next_multiple_of(unit)));
-            }
+        let end = self.pointer.as_ptr() as usize + self.len;
+        let mark = self.watch.slack_mark();
+        let slack =
+            end.checked_div(mark).map(|units| (units * mark, (end + self.slack).next_multiple_of(mark)));
+        let marked = self.watch.marked();
+        FAILED.lock().extend(marked.into_iter().chain(slack));
+        if let Some((from, to)) = marked.filter(|_| self.shared) {
+            seal(from, to - from);
         }
     }
 }
 
-/// Replaces a lost page under a view, and marks all views that have a part of it: with the largest unit that was replaced.
-fn on_fault(fault: &Fault) -> bool {
-    if fault.signal != libc::SIGBUS || fault.write {
-        return false;
+/// Memory whose contents were lost in part: loads go on, stores fault.
+fn seal(start: usize, len: usize) {
+    // SAFETY: whole pages of the pool's mapping or of what replaced them; other rights to them invalidate no memory.
+    if unsafe { libc::mprotect(start as *mut libc::c_void, len, libc::PROT_READ) } != 0 {
+        let error = std::io::Error::last_os_error();
+        tracing::error!(%error, "mprotect: stores to lost memory stay in this process");
     }
+}
+
+/// Replaces lost memory under a view.
+fn on_fault(fault: &Fault) -> bool {
+    fault.signal == libc::SIGBUS && !fault.write && replace(fault, &UNITS, libc::PROT_READ)
+}
+
+/// Replaces lost memory that was given out for stores too.
+fn on_shared_fault(fault: &Fault) -> bool {
+    fault.signal == libc::SIGBUS && replace(fault, &UNITS[..1], libc::PROT_READ | libc::PROT_WRITE)
+        || on_fault(fault)
+}
+
+/// Puts zeros in the place of a lost page, and marks it in all views that have a part of it.
+fn replace(fault: &Fault, units: &[usize], protection: libc::c_int) -> bool {
     // Noted before the zeros can be seen, so that whoever loads them finds the note afterwards.
     REPLACED.store(true, Ordering::SeqCst);
-    UNITS.into_iter().any(|unit| {
+    units.iter().any(|&unit| {
         let start = fault.address / unit * unit;
         fault::mark(start, unit);
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
         // SAFETY: the unit lies in the pool's mapping, which is aligned to the largest one, and its contents are lost.
-        let mapped = unsafe { libc::mmap(start as *mut libc::c_void, unit, libc::PROT_READ, flags, -1, 0) };
+        let mapped = unsafe { libc::mmap(start as *mut libc::c_void, unit, protection, flags, -1, 0) };
         mapped != libc::MAP_FAILED
     })
 }

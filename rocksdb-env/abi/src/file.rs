@@ -89,6 +89,27 @@ pub unsafe extern "C" fn daxcow_file_append(file: *const File, data: *const u8, 
     call(|| file.append(data).map(drop))
 }
 
+/// Writes at the end of the file; after a crash all of it is there or nothing, on page media too.
+///
+/// # Safety
+/// As [`daxcow_file_append`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn daxcow_file_append_atomically(
+    file: *const File,
+    data: *const u8,
+    len: usize,
+) -> *mut Failure {
+    // SAFETY: the caller's promise.
+    let file = unsafe { &*file };
+    // SAFETY: as above.
+    let data = unsafe { bytes(data, len) };
+    call(|| {
+        let mut batch = file.batch()?;
+        batch.write_at(data, batch.len())?;
+        batch.commit()
+    })
+}
+
 /// Writes at `offset`.
 ///
 /// # Safety

@@ -1,6 +1,6 @@
 //! Whole files readable in place.
 
-use daxcow::{Error, ErrorKind, File, Views};
+use daxcow::{File, Views};
 
 use crate::error::Failure;
 use crate::{call, free, give};
@@ -42,7 +42,8 @@ pub unsafe extern "C" fn daxcow_map_size(map: *const Views) -> u64 {
     map.len()
 }
 
-/// A pointer to `len` bytes at `offset`, valid until the map is closed; null where they do not lie in one piece.
+/// A pointer to `len` bytes at `offset`, valid until the map is closed; null where they do not lie in one
+/// piece, or some near them were lost: to be read.
 ///
 /// # Safety
 /// `map` as in [`daxcow_map_size`]; `data` is writable.
@@ -56,13 +57,9 @@ pub unsafe extern "C" fn daxcow_map_find(
     // SAFETY: the caller's promise.
     let map = unsafe { &*map };
     call(|| {
-        let found = match map.find(offset, len) {
-            Some((_, view)) if view.is_failed() => {
-                let message = format!("the medium lost bytes near {offset}");
-                return Err(Error::new(ErrorKind::MediaError, message));
-            }
-            found => found.map_or(std::ptr::null(), |(pointer, _)| pointer),
-        };
+        // Where bytes of a view were lost, a read tells which they are.
+        let found = map.find(offset, len).filter(|(_, view)| !view.is_failed());
+        let found = found.map_or(std::ptr::null(), |(pointer, _)| pointer);
         // SAFETY: the caller's promise.
         unsafe { give(data, found) };
         Ok(())

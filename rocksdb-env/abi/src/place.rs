@@ -93,6 +93,21 @@ pub unsafe extern "C" fn daxcow_place_same_pool(one: *const Place, other: *const
     one.is_in_pool_of(other)
 }
 
+/// Whether the pool lies on a medium of pages, where what is appended to a file may be missing after a crash though its size is
+/// there.
+///
+/// # Safety
+/// `place` came from [`daxcow_place_find`] and was not freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn daxcow_place_is_paged(place: *const Place) -> bool {
+    // SAFETY: the caller's promise.
+    is_paged(unsafe { &*place })
+}
+
+fn is_paged(place: &Place) -> bool {
+    place.pool.durability().granularity == Granularity::Page
+}
+
 /// What is known about what is at a place.
 ///
 /// # Safety
@@ -233,8 +248,5 @@ pub unsafe extern "C" fn daxcow_place_free_bytes(place: *const Place, bytes: *mu
 pub unsafe extern "C" fn daxcow_place_sync(place: *const Place) -> *mut Failure {
     // SAFETY: the caller's promise.
     let place = unsafe { &*place };
-    call(|| match place.pool.durability().granularity {
-        Granularity::Page => place.pool.sync(),
-        _ => Ok(()),
-    })
+    call(|| if is_paged(place) { place.pool.sync() } else { Ok(()) })
 }

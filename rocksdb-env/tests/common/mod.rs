@@ -1,6 +1,8 @@
 //! What the tests of the crate share: a pool in memory, and databases in it.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub(crate) mod batches;
+
 use std::ops::Deref;
 
 use daxcow_tests::fixture::HostFixture;

@@ -52,6 +52,7 @@ pub(crate) mod open {
     pub(crate) const MAIN_JOURNAL: c_int = 0x800;
     pub(crate) const SUPER_JOURNAL: c_int = 0x4000;
     pub(crate) const PRIVATECACHE: c_int = 0x40000;
+    pub(crate) const WAL: c_int = 0x0008_0000;
 }
 
 /// Questions of xAccess.

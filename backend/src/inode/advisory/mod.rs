@@ -55,6 +55,8 @@ pub(crate) struct Local {
     locks: locks::Held,
     /// Handles that have the shared memory attached.
     users: u32,
+    /// Regions of the shared memory that pointers were given out for.
+    regions: Vec<shared_memory::Watched>,
 }
 
 /// The block that an inode's extension word names.

@@ -3,6 +3,9 @@
 //! It consists of numbered regions, each of contiguous blocks of the pool, found by a table in the inode's extension. It
 //! begins as zeros with its first live user and belongs to no clone and no snapshot. The table changes under the inode's
 //! lock only, regions are freed when no live member uses them, and a user's regions therefore stay where they are.
+//!
+//! Whoever has a pointer into it cannot be told that memory is lost. It finds zeros there, and is asked to call
+//! [`SharedMemory::check`] before it believes what it found or lets others believe what it stored.
 
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -12,6 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::inode::Core;
 use crate::inode::open::OpenInode;
 use crate::journal::Store;
+use crate::pmem::{ViewGuard, is_memory_lost};
 use crate::space::Purpose;
 use crate::units::{BLOCK_BYTES, BLOCK_SIZE, BlockNumber, CHUNK_BLOCKS, PoolOffset};
 
@@ -50,26 +54,48 @@ impl SharedMemory {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] for another size, or one larger than the region was made with;
-    /// [`ErrorKind::NoSpace`] if the pool has no `size` contiguous bytes left.
+    /// [`ErrorKind::NoSpace`] if the pool has no `size` contiguous bytes left; [`ErrorKind::MediaError`] if memory of it is
+    /// known to be lost.
     pub fn region(&self, index: usize, size: usize, create: bool) -> Result<Option<NonNull<u8>>> {
         let store = &self.core.store;
         store.runtime.region.check_fork()?;
         let wanted = blocks_of(size)?;
         let index = index as u64;
         let extension = self.extension()?;
-        if let Some(region) = find(store, extension, index)? {
-            return region.pointer(store, wanted).map(Some);
-        }
-        if !create {
-            return Ok(None);
-        }
-        let _mark = store.runtime.enter()?;
-        let _held = self.open.inode.lock(store)?;
         let region = match find(store, extension, index)? {
             Some(region) => region,
-            None => make(store, extension, index, wanted)?,
+            None if !create => return Ok(None),
+            None => self.make(extension, index, wanted)?,
         };
-        region.pointer(store, wanted).map(Some)
+        region.expect_blocks(wanted)?;
+        let mut local = self.open.local.lock();
+        if let Some(watched) = local.regions.iter().find(|watched| watched.index == index) {
+            return Ok(Some(watched.guard.pointer()));
+        }
+        let guard =
+            store.runtime.region.register_shared(region.first.offset(), region.blocks * BLOCK_SIZE)?;
+        let pointer = guard.pointer();
+        local.regions.push(Watched { index, region, guard });
+        Ok(Some(pointer))
+    }
+
+    fn make(&self, extension: Extension, index: u64, blocks: u64) -> Result<Region> {
+        let store = &self.core.store;
+        let _mark = store.runtime.enter()?;
+        let _held = self.open.inode.lock(store)?;
+        match find(store, extension, index)? {
+            Some(region) => Ok(region),
+            None => make(store, extension, index, blocks),
+        }
+    }
+
+    /// Whether all that was read through the pointers so far was there, and all that was stored went there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::MediaError`] once memory of a region was lost: this process has zeros of its own there until its last
+    /// handle detaches.
+    pub fn check(&self) -> Result<()> {
+        check(&self.open)
     }
 
     /// How many use it: handles of this process, and other processes, each counted once.
@@ -117,6 +143,20 @@ impl Drop for SharedMemory {
     }
 }
 
+/// Fails once memory was lost that this process has a pointer to: see [`SharedMemory::check`].
+pub(crate) fn check(open: &OpenInode) -> Result<()> {
+    if !is_memory_lost() {
+        return Ok(());
+    }
+    match open.local.lock().regions.iter().find(|watched| watched.guard.failed()) {
+        None => Ok(()),
+        Some(Watched { index, region, .. }) => Err(Error::new(
+            ErrorKind::MediaError,
+            format!("lost memory in shared memory region {index} at {}", region.first.offset()),
+        )),
+    }
+}
+
 /// Makes this member a user. What was left there is freed if no live member uses it.
 fn join(store: &Store, open: &OpenInode, extension: Extension) -> Result<()> {
     let runtime = &store.runtime;
@@ -137,6 +177,17 @@ fn part(store: &Store, open: &OpenInode, local: &mut Local, delete: bool) -> Res
     };
     if local.users > 0 {
         return Ok(());
+    }
+    for Watched { region, guard, .. } in local.regions.drain(..) {
+        let failed = guard.failed();
+        drop(guard);
+        if failed
+            && let Err(error) =
+                store.runtime.region.is_zero(region.first.offset(), BLOCK_SIZE * region.blocks)
+        {
+            // Known from now on: these blocks are not handed out again.
+            tracing::error!(%error, "shared memory");
+        }
     }
     let runtime = &store.runtime;
     let _mark = runtime.enter()?;
@@ -176,14 +227,21 @@ impl Region {
         Ok(Some(Region { first, blocks }))
     }
 
-    fn pointer(self, store: &Store, wanted: u64) -> Result<NonNull<u8>> {
+    fn expect_blocks(self, wanted: u64) -> Result<()> {
         if wanted > self.blocks {
             let made = self.blocks * BLOCK_SIZE;
             let message = format!("the region was made with {made} bytes, {} wanted", wanted * BLOCK_SIZE);
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
-        store.runtime.region.pointer(self.first.offset(), self.blocks * BLOCK_SIZE)
+        Ok(())
     }
+}
+
+/// A region that this process has a pointer to.
+pub(super) struct Watched {
+    index: u64,
+    region: Region,
+    guard: ViewGuard,
 }
 
 fn blocks_of(size: usize) -> Result<u64> {

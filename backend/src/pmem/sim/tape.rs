@@ -152,18 +152,20 @@ struct Storing {
 }
 
 impl Region {
-    /// Begins to record what happens to the pool through this region.
+    /// Begins to record what happens to the pool through this region. Other threads may go on storing where the region is on
+    /// a tape already.
     ///
     /// # Errors
     /// [`ErrorKind::Busy`] if it is being recorded already.
     pub(crate) fn record(&self) -> Result<()> {
-        let mut initial = vec![0; bytes(self.len())];
-        self.read(PoolOffset(0), &mut initial)?;
-        let mut tape = self.recorder.tape.lock();
-        let mut notes = tape.get_or_insert_with(Tape::of_pages).0.lock();
+        let tape = self.recorder.tape.lock().get_or_insert_with(Tape::of_pages).clone();
+        // Whoever stores holds this lock meanwhile.
+        let mut notes = tape.0.lock();
         if notes.recording.is_some() {
             return Err(Error::new(ErrorKind::Busy, "the region is being recorded already"));
         }
+        let mut initial = vec![0; bytes(self.len())];
+        self.read(PoolOffset(0), &mut initial)?;
         notes.recording = Some(Recording::new(Image::new(initial)));
         Ok(())
     }

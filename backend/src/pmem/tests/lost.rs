@@ -94,6 +94,35 @@ fn a_view_of_lost_memory_reads_zeros_and_says_that_it_failed() {
     assert_eq!(get(&region, 0, 4096), [0; 4096]);
 }
 
+#[test]
+fn lost_shared_memory_takes_stores_until_its_guard_is_dropped_and_none_afterwards() {
+    let scratch = Scratch::new(MEMORY, 1 << 20);
+    let region = scratch.map();
+    let shared = region.register_shared(PoolOffset(8192), 8192).unwrap();
+    let word = |at: usize| shared.pointer().as_ptr().wrapping_add(at).cast::<u64>();
+    // SAFETY: within the shared memory, whose guard is alive; the same in all that follows.
+    unsafe { word(0).write_volatile(7) };
+    assert!(!shared.failed() && get(&region, 8192, 1) == [7]);
+    scratch.open().set_len(12288).unwrap();
+    // SAFETY: as above.
+    unsafe { word(4096).write_volatile(9) };
+    // SAFETY: as above.
+    assert_eq!((unsafe { word(4096).read_volatile() }, shared.failed()), (9, true));
+    // SAFETY: as above.
+    assert_eq!(unsafe { word(0).read_volatile() }, 7, "the page before is the pool's");
+    drop(shared);
+    scratch.open().set_len(1 << 20).unwrap();
+    let stores = || {
+        [
+            region.write(PoolOffset(12288), &[1; 4096]).err(),
+            region.store_u64(PoolOffset(12288), 1).err(),
+            region.zero(PoolOffset(12288), 8).err(),
+        ]
+    };
+    assert_all(stores().into(), ErrorKind::MediaError);
+    assert_eq!(scratch.map().load(PoolOffset(12288)).unwrap(), 0, "nothing of it is in the file");
+}
+
 /// Runs `test` in a forked child and answers its exit code, or minus the signal that ended it.
 fn in_child(test: impl FnOnce() -> i32) -> i32 {
     // SAFETY: the child uses the heap (glibc makes that sound after a fork) and leaves by `_exit`.
