@@ -19,7 +19,7 @@ use daxcow::{FileOptions, Pool};
 use crate::compare;
 use crate::content::Content;
 use crate::model::{Model, NodeId};
-use crate::op::Op;
+use crate::op::{Op, Span};
 use crate::session::real_path;
 
 /// What a medium promises.
@@ -131,6 +131,8 @@ struct Version<'a> {
     content: &'a Content,
     /// It came about by cutting the end off, which stores no bytes.
     cut: bool,
+    /// What was stored to, with other bytes or the same ones.
+    stored: Option<Span>,
 }
 
 /// What was done and what was promised for it.
@@ -205,7 +207,10 @@ impl History<'_> {
                     });
                     let longer =
                         before.and_then(|state| state.file(node)).map_or(0, |file| file.content.len());
-                    Some(Version { content, cut: longer > content.len() })
+                    let op = at.checked_sub(1).and_then(|index| Some((index, self.ops.get(index)?)));
+                    let stored = op.filter(|(index, op)| self.changes(op, *index) == Some(node));
+                    let stored = stored.and_then(|(_, op)| span_of(op));
+                    Some(Version { content, cut: longer > content.len(), stored })
                 })
                 .collect();
             // Where it is missing the comparison of the whole says so.
@@ -316,7 +321,10 @@ impl History<'_> {
             let seen = bytes(found);
             let contents: Vec<Vec<u8>> = versions.iter().map(|version| bytes(version.content)).collect();
             let pairs = contents.windows(2).zip(&versions[1..]);
-            let touched = pairs.into_iter().any(|(pair, later)| !later.cut && pair[0] != pair[1]);
+            let overlaps = |span: Span| span.offset < at + BLOCK_SIZE && at < span.offset + span.len;
+            let touched = pairs
+                .into_iter()
+                .any(|(pair, later)| !later.cut && pair[0] != pair[1] || later.stored.is_some_and(overlaps));
             if self.promise == Promise::AtSync && touched {
                 continue;
             }
@@ -329,5 +337,17 @@ impl History<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// The range of a file that an operation stores to.
+fn span_of(op: &Op) -> Option<Span> {
+    match op {
+        Op::Write { span, .. }
+        | Op::MapStore { span, .. }
+        | Op::ZeroRange { span, .. }
+        | Op::PunchHole { span, .. }
+        | Op::CloneRange { span, .. } => Some(*span),
+        _ => None,
     }
 }

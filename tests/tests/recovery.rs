@@ -67,6 +67,7 @@ const LOOKING: &[&str] = &[
     "File::pool",
     "File::is_stale",
     "File::lock_state",
+    "File::check_shared_memory",
     "Batch::read_at",
     "Batch::len",
     "Batch::is_empty",
