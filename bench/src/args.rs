@@ -79,7 +79,7 @@ pub(crate) struct Conditions {
 pub(crate) enum Flush {
     /// Also on volatile media, where they cost what pmem would cost
     On,
-    /// Pools survive the death of processes only
+    /// Pools of `file`, `snapshot` and the growth part of `scaling` survive the death of processes only
     Off,
 }
 

@@ -79,9 +79,16 @@ impl Run {
     }
 
     fn flush_description(&self) -> &'static str {
+        // SQLite's and RocksDB's adapters, and whoever opens a pool anew, have no way to turn it off.
+        let always = ["sqlite", "rocksdb", "recovery"].contains(&self.name.as_str());
         match self.conditions.flush {
-            Flush::On => "on: every store that must be durable is flushed and fenced, as pmem needs it",
-            Flush::Off => "off: nothing is flushed, pools survive the death of processes only",
+            Flush::Off if !always => {
+                "off: nothing is flushed, pools survive the death of processes only; SQLite databases, and threads and processes \
+                 beside each other, flush all the same"
+            }
+            Flush::On | Flush::Off => {
+                "on: every store that must be durable is flushed and fenced, as pmem needs it"
+            }
         }
     }
 
