@@ -15,6 +15,7 @@
 //! | `locks`, `wal_index`, `fetch`, `control` | locking levels, shared memory, pages in place, file-controls |
 //! | `commands`, `rollback`, `private_clone` | the SQL functions |
 //! | `error` | result codes |
+//! | `probe` | answers about names, for the fuzzer |
 //!
 //! **Architecture invariant:** nothing here knows how a pool stores files; what is written is a [`daxcow::Batch`] or a file.
 
@@ -34,6 +35,8 @@ mod open;
 mod plain_file;
 mod pools;
 mod private_clone;
+#[doc(hidden)]
+pub mod probe;
 mod rollback;
 mod staging;
 mod super_journal;

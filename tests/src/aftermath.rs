@@ -265,6 +265,7 @@ impl History<'_> {
         let before = &self.states[index];
         let slot = match op {
             Op::Write { slot, .. }
+            | Op::MapStore { slot, .. }
             | Op::Append { slot, .. }
             | Op::SetLen { slot, .. }
             | Op::Allocate { slot, .. }
@@ -284,7 +285,7 @@ impl History<'_> {
         let at_sync = self.promise == Promise::AtSync;
         match op {
             Op::PoolSync { .. } => true,
-            Op::Reopen | Op::Rejoin { .. } => at_sync,
+            Op::Reopen | Op::Repair | Op::Rejoin { .. } => at_sync,
             Op::Sync { slot } => {
                 before.handle(*slot).is_some_and(|handle| !handle.stale) && (at_sync || is_of(slot))
             }

@@ -6,7 +6,7 @@
 //! | [`place`] | directories for test pools |
 //! | [`content`] [`model`] | the reference model: what a pool should hold |
 //! | [`op`] [`generate`] | operations as data, and random ones |
-//! | [`session`] [`compare`] [`views`] [`mapped`] | a pool and the model in step, and judging what the pool gave |
+//! | [`session`] [`compare`] [`views`] [`mapped`] [`streamed`] | a pool and the model in step, and judging what the pool gave |
 //! | [`campaign`] | random runs, shortening of those that go wrong |
 //! | [`storm`] [`worker`] | several processes on one pool, and random kills |
 //! | [`fixture`] | short forms of what nearly every test does |
@@ -14,12 +14,12 @@
 //! | [`power`] | a writer whose machine loses power, and the judge of what is left |
 //! | [`probes`] [`process`] [`system`] | what a test has other processes do |
 //! | [`sequences`] [`aftermath`] | operations to be interrupted, and judging what is left |
-//! | [`deaths`] | death at a chosen step |
 //! | `kill` | deaths at every step, beside others that work on (feature `sim`) |
 //! | [`anatomy`] | the structures in a pool's bytes, found and changed without the backend |
 //! | [`fuzz`] | inputs made of bytes, and what a pool does with them |
 //! | [`planted`] | inconsistencies that a check must find, and what a repair makes of them |
 //! | `images` | crash images (feature `sim`) |
+//! | [`sending`] | short forms for tests of send and receive |
 //! | [`tree`] | all that is known of a directory, for comparing it with another |
 //! | [`source`] | the text of the project itself |
 //!
@@ -30,7 +30,6 @@ pub mod anatomy;
 pub mod campaign;
 pub mod compare;
 pub mod content;
-pub mod deaths;
 pub mod fixture;
 pub mod fuzz;
 pub mod generate;
@@ -48,10 +47,12 @@ pub mod power;
 pub mod probes;
 pub mod process;
 pub mod rng;
+pub mod sending;
 pub mod sequences;
 pub mod session;
 pub mod source;
 pub mod storm;
+pub mod streamed;
 pub mod system;
 pub mod tree;
 pub mod views;

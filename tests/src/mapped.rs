@@ -3,7 +3,10 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use daxcow::{Mapping, MappingMut};
+use daxcow::{File, Mapping, MappingMut};
+
+use crate::op::Span;
+use crate::rng::pattern;
 
 /// A mapping of a file.
 pub trait Mapped {
@@ -43,6 +46,22 @@ pub fn store(mapping: &MappingMut, offset: usize, bytes: &[u8]) {
     let to = unsafe { mapping.as_mut_ptr().add(offset) };
     // SAFETY: the mapping promises that its bytes can be stored to; `bytes` is borrowed, and lies elsewhere.
     unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
+}
+
+/// Stores the bytes of `seed` through a mapping made for that, and flushes them.
+///
+/// # Errors
+/// As [`File::map_mut`], [`MappingMut::prefault`] and [`MappingMut::flush`].
+///
+/// # Panics
+/// If the range passes the end.
+pub fn store_flushed(file: &File, span: Span, seed: u64) -> daxcow::Result<()> {
+    let index = |at: u64| usize::try_from(at).expect("a span fits memory");
+    let mapping = file.map_mut(0, span.offset + span.len)?;
+    // What cannot be had is an error here, and a signal where it is stored to.
+    mapping.prefault(index(span.offset), index(span.len), true)?;
+    store(&mapping, index(span.offset), &pattern(seed, index(span.len)));
+    mapping.flush(index(span.offset), index(span.len))
 }
 
 /// The word at `offset`, a multiple of 8, to be loaded and stored as a whole.

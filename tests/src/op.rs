@@ -70,6 +70,10 @@ pub enum Op {
         existing: String,
         new: String,
     },
+    /// Gives open files names, all in one transaction.
+    Link {
+        files: Vec<(Slot, String)>,
+    },
     CloneTree {
         member: Member,
         from: String,
@@ -175,6 +179,12 @@ pub enum Op {
         slot: Slot,
         span: Span,
     },
+    /// Stores to the file through a mapping, and flushes what was stored.
+    MapStore {
+        slot: Slot,
+        span: Span,
+        seed: u64,
+    },
     DropViews,
     Lock {
         slot: Slot,
@@ -240,6 +250,22 @@ pub enum Op {
         name: String,
         force: bool,
     },
+    /// Receives what the pool itself sends of a snapshot, all of it or what is new since `parent`, under another name.
+    Receive {
+        member: Member,
+        name: String,
+        parent: Option<String>,
+        to: String,
+    },
+    /// Receives a half of that and keeps it.
+    ReceiveHalf {
+        member: Member,
+        name: String,
+    },
+    /// Gives up all that was kept.
+    AbortReceives {
+        member: Member,
+    },
     Diff {
         member: Member,
         from: String,
@@ -272,6 +298,8 @@ pub enum Op {
     },
     /// Closes all members and opens the pool anew.
     Reopen,
+    /// As `Reopen`, with a repair between, which finds nothing to do.
+    Repair,
 }
 
 /// What an operation gave.

@@ -11,7 +11,6 @@
 //! | `hold POOL` | takes a lock, a batch, a view and an unlinked open file, says `ready` and waits to be killed |
 //! | `truncated POOL` | makes and opens a pool, cuts its file short on the host, uses what is left, says `survived` |
 //! | `lost POOL FIRST STEP` | loses each block of a pool in turn and uses what is left; see `lost` |
-//! | `steps POOL SEQUENCE STEP` | performs a sequence and dies at one of its steps; see `steps` (feature `sim`) |
 //! | `repair POOL STEP` | repairs the pool and dies at one of the steps of that (feature `sim`) |
 //! | `damaged POOL IMAGE SEED FROM TO` | opens copies of an image with flipped bits; see [`damage`] |
 
@@ -19,7 +18,7 @@ pub mod damage;
 mod lost;
 pub mod member;
 #[cfg(feature = "sim")]
-mod steps;
+mod repair;
 
 use std::fs::OpenOptions as HostOptions;
 use std::io::Write as _;
@@ -51,13 +50,8 @@ pub fn main(arguments: &[String]) -> u8 {
             _ => return 2,
         },
         #[cfg(feature = "sim")]
-        ["steps", pool, sequence, step] => match parse_number(step) {
-            Some(step) => return steps::main(pool, sequence, step),
-            None => return 2,
-        },
-        #[cfg(feature = "sim")]
         ["repair", pool, step] => match parse_number(step) {
-            Some(step) => return steps::repair(pool, step),
+            Some(step) => return repair::main(pool, step),
             None => return 2,
         },
         ["damaged", pool, image, numbers @ ..] => {

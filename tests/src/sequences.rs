@@ -151,6 +151,27 @@ pub fn alphabet() -> Vec<(&'static str, Vec<Op>)> {
                 Op::BatchClose { slot: 0 },
             ],
         ),
+        (
+            "store through a mapping, in place",
+            vec![Op::MapStore { slot: 0, span: span(3000, 3000), seed: 51 }],
+        ),
+        (
+            "store through a mapping, shared and into a hole",
+            vec![
+                Op::MapStore { slot: 1, span: span(1000, 6000), seed: 52 },
+                Op::MapStore { slot: 1, span: span(20_000, 3000), seed: 53 },
+            ],
+        ),
+        (
+            "name two files that have none",
+            vec![
+                Op::OpenUnnamed { slot: 7, member: 0 },
+                write(7, 0, 5000, 54),
+                Op::OpenUnnamed { slot: 9, member: 0 },
+                write(9, 4096, 100, 55),
+                Op::Link { files: vec![(7, path("/d/one")), (9, path("/two"))] },
+            ],
+        ),
         ("make a directory", vec![Op::CreateDir { member: 0, path: path("/e") }]),
         ("make directories", vec![Op::CreateDirAll { member: 0, path: path("/d/a/b") }]),
         ("remove a directory", vec![Op::RemoveDir { member: 0, path: path("/e") }]),
@@ -168,6 +189,18 @@ pub fn alphabet() -> Vec<(&'static str, Vec<Op>)> {
         ("snapshot", snapshot("t", &["/d", "/own"])),
         ("snapshot of all", snapshot("u", &[])),
         ("delete a snapshot", vec![Op::DeleteSnapshot { member: 0, name: path("s") }]),
+        ("receive all", vec![Op::Receive { member: 0, name: path("s"), parent: None, to: path("r") }]),
+        (
+            "receive what is new",
+            snapshot("w", &[])
+                .into_iter()
+                .chain([Op::Receive { member: 0, name: path("w"), parent: Some(path("s")), to: path("x") }])
+                .collect(),
+        ),
+        (
+            "give up a receive",
+            vec![Op::ReceiveHalf { member: 0, name: path("s") }, Op::AbortReceives { member: 0 }],
+        ),
         ("roll back", rollback(true)),
         (
             "roll back with nothing open",
@@ -188,6 +221,7 @@ pub fn alphabet() -> Vec<(&'static str, Vec<Op>)> {
         ("trim", vec![Op::Trim { member: 0 }]),
         ("sync", vec![Op::PoolSync { member: 0 }]),
         ("close and open", vec![Op::Reopen]),
+        ("repair", vec![Op::Repair]),
     ]
 }
 
@@ -202,17 +236,21 @@ pub fn public_name(op: &Op) -> Option<&'static str> {
         Op::RemoveFile { .. } => "Pool::remove_file",
         Op::Rename { .. } => "Pool::rename",
         Op::HardLink { .. } => "Pool::hard_link",
+        Op::Link { .. } => "Pool::link",
         Op::CloneTree { .. } => "Pool::clone_tree",
         Op::Open { .. } => "Pool::open_file",
         Op::OpenUnnamed { .. } => "Pool::open_unnamed",
         Op::Snapshot { .. } => "Pool::create_snapshot",
         Op::DeleteSnapshot { .. } => "Pool::delete_snapshot",
         Op::Rollback { .. } => "Pool::rollback",
+        Op::Receive { .. } | Op::ReceiveHalf { .. } => "Pool::receive",
+        Op::AbortReceives { .. } => "Pool::abort_receive",
         Op::Grow { .. } => "Pool::grow",
         Op::Trim { .. } => "Pool::trim",
         Op::PoolSync { .. } => "Pool::sync",
         Op::CommitBatches { .. } => "Pool::commit_batches",
         Op::Reopen => "Pool::open",
+        Op::Repair => "Pool::repair",
         Op::AnotherHandle { .. } => "File::another_handle",
         Op::Write { .. } => "File::write_at",
         Op::Append { .. } => "File::append",
@@ -227,6 +265,7 @@ pub fn public_name(op: &Op) -> Option<&'static str> {
         Op::Defragment { .. } => "File::defragment",
         Op::ReplaceContents { .. } => "File::replace_contents",
         Op::View { .. } => "File::view",
+        Op::MapStore { .. } => "File::map_mut",
         Op::Lock { .. } => "File::try_lock",
         Op::Unlock { .. } => "File::unlock",
         Op::SharedMemory { .. } => "File::shared_memory",
@@ -237,4 +276,25 @@ pub fn public_name(op: &Op) -> Option<&'static str> {
         Op::BatchDiscard { .. } => "Batch::discard",
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{alphabet, before};
+    use crate::model::Model;
+    use crate::model::apply::Expected;
+
+    #[test]
+    fn every_letter_does_something_and_one_is_refused() {
+        let mut model = Model::default();
+        before().iter().for_each(|op| drop(model.apply(op)));
+        for (name, ops) in alphabet() {
+            let mut model = model.clone();
+            for op in ops {
+                assert!(!model.is_void(&op), "{name}: {op:?} does nothing");
+                let refused = matches!(model.apply(&op), Expected::Refused(_));
+                assert_eq!(refused, name == "remove a directory", "{name}: {op:?}");
+            }
+        }
+    }
 }

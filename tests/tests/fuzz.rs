@@ -48,3 +48,13 @@ fn paths() {
 fn operations() {
     survives(Target::Operations);
 }
+
+#[test]
+fn streams() {
+    survives(Target::Streams);
+}
+
+#[test]
+fn names() {
+    survives(Target::Names);
+}

@@ -1,8 +1,8 @@
-//! A crash wherever it makes a difference in short operation sequences, long ones and two members at once, and a death at
-//! sampled steps, leaves the old or the new state, clean; and whatever mistake is made on purpose is found.
+//! A crash wherever it makes a difference in short operation sequences, long ones and two members at once leaves the old or the
+//! new state, clean; and whatever mistake is made on purpose is found.
 //!
 //! Needs the feature `sim`. This is a sample of what `cargo xtask crash` goes through. `DAXCOW_SEED` replays what is random
-//! from one seed, `DAXCOW_DEATHS` says how many deaths each sequence gets.
+//! from one seed.
 #![cfg(feature = "sim")]
 
 use std::collections::BTreeSet;
@@ -10,14 +10,13 @@ use std::path::Path;
 
 use daxcow::sim::{Unit, as_disk};
 use daxcow::{OpenOptions, Pool};
-use daxcow_tests::deaths::die_at;
 use daxcow_tests::fixture::{bytes, file, get, new_pool, open_pool, put};
 use daxcow_tests::images::faults::{Found, Trial};
 use daxcow_tests::images::pair::Pair;
 use daxcow_tests::images::walk::{Sequences, Walker};
 use daxcow_tests::images::{Effort, Tally, crash_points, judge_images};
 use daxcow_tests::place::Place;
-use daxcow_tests::rng::{Rng, number_from_env, seed_from_env};
+use daxcow_tests::rng::{Rng, seed_from_env};
 use daxcow_tests::sequences::{alphabet, public_name};
 use daxcow_tests::source::files;
 
@@ -52,6 +51,7 @@ const LOOKING: &[&str] = &[
     "Pool::exists_known",
     "Pool::send",
     "Pool::partial_receives",
+    "File::map",
     "File::views",
     "File::version",
     "Batch::committed_version",
@@ -71,9 +71,6 @@ const LOOKING: &[&str] = &[
     "Batch::len",
     "Batch::is_empty",
 ];
-/// What has no letter: each is made of the same transactions as letters are, and mappings are crashed by tests of their own.
-const WITHOUT_LETTER: &[&str] =
-    &["Pool::link", "Pool::receive", "Pool::abort_receive", "Pool::repair", "File::map", "File::map_mut"];
 /// What is performed with another operation of the alphabet.
 const PART_OF_ANOTHER: &[(&str, &str)] = &[("Pool::close", "Pool::open")];
 /// What tests do to a pool.
@@ -115,7 +112,6 @@ fn the_alphabet_has_every_public_operation() {
         performed.contains(name)
             || LOOKING.contains(&name)
             || SIMULATOR.contains(&name)
-            || WITHOUT_LETTER.contains(&name)
             || PART_OF_ANOTHER.iter().any(|(part, whole)| *part == name && performed.contains(whole))
     };
     let missing: Vec<&String> = public.iter().filter(|name| !covered(name)).collect();
@@ -232,46 +228,34 @@ fn every_mistake_in_the_order_of_stores_is_found() {
     assert!(found.len() >= 30, "only {} mistakes were made", found.len());
     judge_found(&found);
 }
-
-#[test]
-fn a_process_that_dies_at_any_step_leaves_the_old_or_the_new_state() {
-    let program = Path::new(env!("CARGO_BIN_EXE_worker"));
-    let seed = seed_from_env(0xdead);
-    let deaths = number_from_env("DAXCOW_DEATHS", 3);
-    let mut rng = Rng::new(seed);
-    for (name, ops) in alphabet() {
-        let die = |step, watched| match die_at(program, name, &ops, step, watched) {
-            Ok(steps) => steps,
-            Err(what) => {
-                panic!("{name}, death at step {step}, watched {watched} (DAXCOW_SEED={seed:#x}): {what}")
-            }
-        };
-        let steps = die(u64::MAX, true).unwrap_or_else(|| panic!("{name}: the process died by itself"));
-        for _ in 0..deaths {
-            die(1 + rng.below(steps), rng.one_in(2));
-        }
-    }
-}
-
 /// Where a write copies the block that it shares, the bytes around it may have been synced before: they stay.
 #[test]
 fn what_was_synced_stays_beside_what_was_not() {
     type Change = fn(&daxcow::File) -> daxcow::Result<()>;
     // Each with the range of the file that it leaves alone.
-    let changes: [(&str, std::ops::Range<usize>, Change); 5] = [
+    let changes: [(&str, std::ops::Range<usize>, Change); 7] = [
         ("append", 0..1000, |file| file.append(&[7; 500]).map(drop)),
         ("write", 0..300, |file| file.write_at(&[7; 500], 300)),
         ("write at the start", 500..1000, |file| file.write_at(&[7; 500], 0)),
         ("truncate", 0..600, |file| file.set_len(600)),
         ("punch", 0..300, |file| file.punch_hole(300, 500)),
+        ("write into a hole", 4096..4396, |file| file.write_at(&[7; 500], 4396)),
+        ("write at the start of a hole", 4596..8192, |file| file.write_at(&[7; 500], 4096)),
     ];
     let place = Place::new();
     new_pool(&place, 16).close().expect("the pool closes");
     let open = || Pool::open(place.pool(), &OpenOptions::new()).expect("the pool opens");
     let pool = as_disk(open);
+    // Whatever is allocated later held something else before.
+    put(&pool, "/filler", &bytes(2, 5 << 20));
+    pool.remove_file("/filler").expect("the filler goes");
     for (name, _, _) in &changes {
         put(&pool, &format!("/{name}"), &bytes(1, 1000));
+        if name.contains("hole") {
+            file(&pool, &format!("/{name}")).set_len(8192).expect("a hole");
+        }
     }
+    let synced: Vec<_> = changes.iter().map(|(name, ..)| get(&pool, &format!("/{name}"))).collect();
     pool.create_snapshot::<&str>("s", &[]).expect("a snapshot");
     pool.sync().expect("the pool is synced");
     pool.record().expect("the recording begins");
@@ -283,8 +267,8 @@ fn what_was_synced_stays_beside_what_was_not() {
     let mut tally = Tally::default();
     let mut judge = |path: &Path, _| {
         let pool = open_pool(path);
-        for (name, kept, _) in &changes {
-            if get(&pool, &format!("/{name}"))[kept.clone()] != bytes(1, 1000)[kept.clone()] {
+        for ((name, kept, _), synced) in changes.iter().zip(&synced) {
+            if get(&pool, &format!("/{name}"))[kept.clone()] != synced[kept.clone()] {
                 return Err(format!("{name}: the bytes {kept:?} are others"));
             }
         }

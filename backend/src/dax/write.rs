@@ -9,6 +9,8 @@
 //!
 //! A copy fills both edges from the old block, or with zeros where there was a hole; whole blocks copy nothing.
 
+use std::ops::Range;
+
 use super::read::index;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::inode::{self, FILE_SIZE_MAX, at};
@@ -41,8 +43,7 @@ impl Source<'_> {
         let stored = match self {
             Source::Bytes(bytes) => region.write(place, &bytes[index(from)..index(from + len)])?,
             Source::Zeros(_) => region.zero(place, len)?,
-            Source::Unshared(_) if iomap.action == Action::InPlace => return Ok(Flushed::none()),
-            Source::Unshared(_) => return edge(store, iomap, offset, offset + len),
+            Source::Unshared(_) => return Ok(Flushed::none()),
         };
         Ok(region.flush_data(stored))
     }
@@ -120,6 +121,7 @@ pub(super) fn grow_to(store: &Store, inode: &Inode, size: u64, how: SizeChange) 
 pub(super) fn store_range(store: &Store, inode: &Inode, offset: u64, from: Source<'_>) -> Result<()> {
     let end = offset + from.len();
     let mut at = offset;
+    let size = inode.size(store)?;
     let (mut goal, mut placement) = (None, Placement::Any);
     while at < end {
         let start = FileBlock::of(at);
@@ -130,7 +132,7 @@ pub(super) fn store_range(store: &Store, inode: &Inode, offset: u64, from: Sourc
             Action::InPlace => Some(store.runtime.begin_in_place(inode.place)?),
             _ => None,
         };
-        let stored = fill(store, &iomap, at, piece_end, from, at - offset);
+        let stored = fill(store, &iomap, size, at..piece_end, from, at - offset);
         match stored {
             Ok(data) => write.end(data)?,
             Err(error) => {
@@ -142,6 +144,9 @@ pub(super) fn store_range(store: &Store, inode: &Inode, offset: u64, from: Sourc
         placement = Placement::Any;
         goal = Some(next_block(&iomap));
         at = piece_end;
+        if at < end {
+            store.runtime.progress()?;
+        }
     }
     Ok(())
 }
@@ -151,26 +156,39 @@ fn next_block(iomap: &Iomap) -> BlockNumber {
 }
 
 /// The actor: the data, and around it the edges of the first and the last block.
-fn fill(store: &Store, iomap: &Iomap, start: u64, end: u64, from: Source<'_>, skip: u64) -> Result<Flushed> {
+fn fill(
+    store: &Store,
+    iomap: &Iomap,
+    size: u64,
+    Range { start, end }: Range<u64>,
+    from: Source<'_>,
+    skip: u64,
+) -> Result<Flushed> {
     let mut data = from.store(store, skip, end - start, iomap, start)?;
-    if iomap.action != Action::InPlace && !mistake(Mistake::EdgesForgotten) {
-        data = data.join(edge(store, iomap, iomap.start.offset(), start)?);
-        data = data.join(edge(store, iomap, end, (iomap.start.0 + iomap.blocks) * BLOCK_SIZE)?);
+    if iomap.action == Action::InPlace {
+        return Ok(data);
+    }
+    if let Source::Unshared(_) = from {
+        data = data.join(edge(store, iomap, size, start, end)?);
+    }
+    if !mistake(Mistake::EdgesForgotten) {
+        data = data.join(edge(store, iomap, size, iomap.start.offset(), start)?);
+        data = data.join(edge(store, iomap, size, end, (iomap.start.0 + iomap.blocks) * BLOCK_SIZE)?);
     }
     Ok(data)
 }
 
-/// Fills `[start, end)` of a new block with what the file held there. That is made durable before the block is reachable,
-/// on page media too: it may have been synced in its old place.
-fn edge(store: &Store, iomap: &Iomap, start: u64, end: u64) -> Result<Flushed> {
+/// Fills `[start, end)` of a new block with what the file, of `size` bytes, held there. That is made durable before the block is
+/// reachable, on page media too: it may have been synced in its old place, as zeros where there was none.
+fn edge(store: &Store, iomap: &Iomap, size: u64, start: u64, end: u64) -> Result<Flushed> {
     if start == end {
         return Ok(Flushed::none());
     }
     let region = &store.runtime.region;
+    let place = iomap.place(start);
     match iomap.source(start) {
-        Some(source) => {
-            region.copy(source, iomap.place(start), end - start).map(|copied| region.flush(copied))
-        }
-        None => region.zero(iomap.place(start), end - start).map(|zeroed| region.flush_data(zeroed)),
+        Some(source) => region.copy(source, place, end - start).map(|copied| region.flush(copied)),
+        None if start < size => region.zero(place, end - start).map(|zeroed| region.flush(zeroed)),
+        None => region.zero(place, end - start).map(|zeroed| region.flush_data(zeroed)),
     }
 }

@@ -80,6 +80,7 @@ pub(crate) fn stage(
     purpose: Purpose,
 ) -> Result<Staged> {
     debug_assert!(changes.windows(2).all(|pair| pair[0].end() <= pair[1].start.0));
+    space.runtime.progress()?;
     let height = height_for(tree, changes)?;
     // What lies beyond the tree is a hole already.
     let within = changes.iter().filter(|change| change.start.0 < span(height));

@@ -71,6 +71,7 @@ impl Table {
     /// Writes a new inode without links, which nothing names yet: recovery takes it for an orphan until a transaction
     /// gives it a link. The caller holds the namespace lock.
     pub(crate) fn create(store: &Store, new: NewInode) -> Result<(Inode, Flushed)> {
+        store.runtime.progress()?;
         let inode = Table::find_free(store)?;
         inode.set_replaced(store, false)?;
         let before = inode.kind(store)?;

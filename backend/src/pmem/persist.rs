@@ -96,9 +96,15 @@ impl Region {
     /// As [`Region::flush_range`], for what was stored through a mapping of a file.
     #[cfg_attr(feature = "sim", track_caller)]
     pub(crate) fn flush_mapped(&self, at: PoolOffset, len: u64) -> Result<Flushed> {
-        let noted = self.noting_store(at, len, false, || Ok(()));
-        noted.map_err(|lost| self.lost(lost, at, len, Intent::Store))?;
+        self.note_mapped(at, len)?;
         Ok(self.flush_range(at, len))
+    }
+
+    /// Tells the recorder, which sees no stores through pointers, that there were some.
+    #[cfg_attr(feature = "sim", track_caller)]
+    pub(crate) fn note_mapped(&self, at: PoolOffset, len: u64) -> Result<()> {
+        let noted = self.noting_store(at, len, false, || Ok(()));
+        noted.map_err(|lost| self.lost(lost, at, len, Intent::Store))
     }
 
     /// Starts making durable whatever was stored in `[at, at + len)` by ordinary stores, by anybody.

@@ -7,7 +7,7 @@
 //!   24  name         16 bytes
 //!   40  ledger       first block of the references that die with the member
 //!  512  mappings     see `mappings`
-//! 1024  marks        16 words in cache lines of their own: operations in flight, for the cut gate
+//! 1024  marks        16 cache lines, for the cut gate: operations in flight, and after 8 bytes how far long ones are
 //! ```
 //!
 //! Whether a member lives is asked of the lock on its slot's byte and of nothing else: a PID may be reused or belong to
@@ -165,6 +165,11 @@ const fn field(slot: u32, at: u64) -> PoolOffset {
 #[cfg(test)]
 pub(super) const fn state(slot: u32) -> PoolOffset {
     field(slot, STATE)
+}
+
+/// The counter beside a word of marks, which long operations raise while they are at work.
+pub(super) const fn progress_of(mark: PoolOffset) -> PoolOffset {
+    mark.add(8)
 }
 
 /// The word of marks of `slot` for one stripe of threads.

@@ -118,6 +118,9 @@ impl Space {
                 0 => return Err(Error::corrupt("reference count", block, "at least 1", 0)),
                 // The only reference is the caller's: nobody can raise it, and the node is still whole.
                 1 => {
+                    if level > 0 {
+                        self.runtime.progress()?;
+                    }
                     let node = if level > 0 && !shallow { Some(read_node(region, block)?) } else { None };
                     self.free(block)?;
                     if let Some(node) = node {

@@ -5,7 +5,9 @@
 //! | [`image_bytes`] | patches of a pool's bytes, checksums left as they are |
 //! | [`fields`] | changed fields of a pool's structures, checksums mended where the input says so |
 //! | [`paths`] | paths of pools, and in pools |
+//! | [`names`] | names as SQLite and RocksDB give them to their adapters |
 //! | [`operations`] | operations, performed on a pool and on the model |
+//! | [`streams`] | streams of snapshots with changed records, received |
 //!
 //! | module | what else |
 //! |---|---|
@@ -19,9 +21,11 @@ pub mod bases;
 pub mod examine;
 pub mod fields;
 pub mod image_bytes;
+pub mod names;
 pub mod operations;
 pub mod paths;
 pub mod runner;
+pub mod streams;
 
 use crate::place::Place;
 
@@ -36,11 +40,22 @@ pub enum Target {
     Paths,
     /// [`operations`].
     Operations,
+    /// [`streams`].
+    Streams,
+    /// [`names`].
+    Names,
 }
 
 impl Target {
     /// All of them.
-    pub const ALL: [Target; 4] = [Target::ImageBytes, Target::Fields, Target::Paths, Target::Operations];
+    pub const ALL: [Target; 6] = [
+        Target::ImageBytes,
+        Target::Fields,
+        Target::Paths,
+        Target::Operations,
+        Target::Streams,
+        Target::Names,
+    ];
 
     /// The name of the target in `fuzz/`, and of its corpus.
     #[must_use]
@@ -50,6 +65,8 @@ impl Target {
             Target::Fields => "fields",
             Target::Paths => "paths",
             Target::Operations => "operations",
+            Target::Streams => "streams",
+            Target::Names => "names",
         }
     }
 }
@@ -82,6 +99,8 @@ impl Bench {
             Target::Fields => fields::run(self, input),
             Target::Paths => paths::run(self, input),
             Target::Operations => operations::run(self, input),
+            Target::Streams => streams::run(self, input),
+            Target::Names => names::run(self, input),
         }
     }
 }

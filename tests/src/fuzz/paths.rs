@@ -12,7 +12,7 @@ use crate::fixture::{file, new_pool};
 
 /// What a path is put together from: separators, names that mean something, and any bytes.
 #[derive(Arbitrary, Clone, PartialEq, Eq, Debug)]
-enum Piece {
+pub(super) enum Piece {
     Slash,
     Dot,
     DotDot,
@@ -35,7 +35,7 @@ struct Input {
     call: u8,
 }
 
-fn joined(pieces: &[Piece]) -> Vec<u8> {
+pub(super) fn joined(pieces: &[Piece]) -> Vec<u8> {
     let mut path = Vec::new();
     for piece in pieces {
         match piece {
@@ -54,7 +54,7 @@ fn joined(pieces: &[Piece]) -> Vec<u8> {
     path
 }
 
-fn as_path(bytes: &[u8]) -> &Path {
+pub(super) fn as_path(bytes: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(bytes))
 }
 

@@ -112,8 +112,14 @@ impl Pair {
 
 fn random_ops(rng: &mut Rng) -> Vec<Op> {
     let letters = alphabet();
-    // A member that is alone for a moment would be the last one and say that the pool is closed.
-    let shared = |op: &Op| !matches!(op, Op::Reopen | Op::Grow { .. });
+    // A member that is alone for a moment would be the last one and say that the pool is closed; and who gives up what was
+    // kept of streams would meet what the other one receives.
+    let shared = |op: &Op| {
+        !matches!(
+            op,
+            Op::Reopen | Op::Repair | Op::Grow { .. } | Op::ReceiveHalf { .. } | Op::AbortReceives { .. }
+        )
+    };
     let drawn = (0..1 + rng.below(LETTERS)).flat_map(|_| rng.pick(&letters).1.clone()).collect::<Vec<_>>();
     drawn.into_iter().filter(shared).collect()
 }

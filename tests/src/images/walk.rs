@@ -172,6 +172,9 @@ pub(super) fn by_member(mut op: Op, by: usize) -> Op {
         | Op::Snapshot { member, .. }
         | Op::DeleteSnapshot { member, .. }
         | Op::Rollback { member, .. }
+        | Op::Receive { member, .. }
+        | Op::ReceiveHalf { member, .. }
+        | Op::AbortReceives { member }
         | Op::Grow { member, .. }
         | Op::Trim { member }
         | Op::PoolSync { member } => *member = by,
@@ -182,6 +185,7 @@ pub(super) fn by_member(mut op: Op, by: usize) -> Op {
         Op::CloneRange { target, source, .. } | Op::ReplaceContents { target, with: source } => {
             (*target, *source) = (slot_of(*target, by), slot_of(*source, by));
         }
+        Op::Link { files } => files.iter_mut().for_each(|(slot, _)| *slot = slot_of(*slot, by)),
         Op::CommitBatches { slots, .. } => slots.iter_mut().for_each(|slot| *slot = slot_of(*slot, by)),
         Op::Close { slot }
         | Op::Write { slot, .. }
@@ -192,6 +196,7 @@ pub(super) fn by_member(mut op: Op, by: usize) -> Op {
         | Op::PunchHole { slot, .. }
         | Op::Sync { slot }
         | Op::View { slot, .. }
+        | Op::MapStore { slot, .. }
         | Op::Lock { slot, .. }
         | Op::Unlock { slot, .. }
         | Op::SharedMemory { slot }
@@ -202,7 +207,7 @@ pub(super) fn by_member(mut op: Op, by: usize) -> Op {
         | Op::BatchCommit { slot }
         | Op::BatchDiscard { slot }
         | Op::BatchClose { slot } => *slot = slot_of(*slot, by),
-        Op::Reopen => op = Op::Rejoin { member: by },
+        Op::Reopen | Op::Repair => op = Op::Rejoin { member: by },
         _ => {}
     }
     op

@@ -20,7 +20,7 @@ pub struct Script {
     pub visit: Option<Visit>,
     /// It replaces or holds everything in the pool, also what survivors have made.
     pub of_all: bool,
-    /// It needs every file closed: whoever works beside it would have some open.
+    /// It needs every file closed, or the pool to itself: whoever works beside it would have some open.
     pub alone: bool,
 }
 
@@ -33,7 +33,7 @@ pub fn scripts() -> Vec<Script> {
             Op::Rollback { .. } => true,
             _ => false,
         });
-        let alone = ops.iter().any(|op| matches!(op, Op::Rollback { force: false, .. }));
+        let alone = ops.iter().any(|op| matches!(op, Op::Rollback { force: false, .. } | Op::Repair));
         Script { name: name.to_owned(), ops, visit: None, of_all, alone }
     });
     let visits: [(&str, Visit); 7] = [

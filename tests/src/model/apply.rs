@@ -50,6 +50,15 @@ impl Model {
             Op::Open { slot, .. } | Op::OpenUnnamed { slot, .. } => !empty(slot),
             Op::AnotherHandle { slot, of } => !empty(slot) || empty(of),
             Op::Close { slot } => empty(slot),
+            Op::Link { files } => {
+                let member = |slot: &Slot| self.handles.get(slot).map(|handle| handle.member);
+                let first = files.first().map(|(slot, _)| member(slot));
+                files.iter().any(|(slot, _)| empty(slot) || stale(slot) || Some(member(slot)) != first)
+            }
+            Op::MapStore { slot, span, .. } => {
+                let end = span.offset + span.len;
+                empty(slot) || stale(slot) || batched(slot) || self.published(*slot).len() < end
+            }
             Op::Read { slot, .. }
             | Op::SeekData { slot, .. }
             | Op::SeekHole { slot, .. }
@@ -151,12 +160,15 @@ impl Model {
             Op::RemoveFile { path, .. } => done(self.remove_file(path)),
             Op::Rename { from, to, .. } => done(self.rename(from, to)),
             Op::HardLink { existing, new, .. } => done(self.hard_link(existing, new)),
+            Op::Link { files } => done(self.link(files)),
             Op::CloneTree { from, to, .. } => done(self.clone_tree(from, to)),
             Op::ReadDir { path, .. } => self.read_dir(path),
             Op::StatPath { path, .. } => self.stat_path(path),
             Op::Snapshot { name, paths, .. } => done(self.snapshot(name, paths)),
             Op::DeleteSnapshot { name, .. } => done(self.delete_snapshot(name)),
             Op::Rollback { name, force, .. } => done(self.rollback(name, *force)),
+            Op::Receive { name, parent, to, .. } => done(self.receive(name, parent.as_deref(), to)),
+            Op::ReceiveHalf { name, .. } => done(self.snapshot_paths(name).map(drop)),
             Op::Diff { from, to, .. } => match (self.lookup(from), self.lookup(to)) {
                 (Ok(_), Ok(_)) => Expected::Difference,
                 (Err(refusal), _) | (_, Err(refusal)) => Expected::Refused(refusal.0),
@@ -167,12 +179,13 @@ impl Model {
                 slots.into_iter().for_each(|slot| self.close(slot));
                 Expected::Value(Value::Done)
             }
-            Op::Reopen => {
+            Op::Reopen | Op::Repair => {
                 let slots: Vec<Slot> = self.slots().collect();
                 slots.into_iter().for_each(|slot| self.close(slot));
                 Expected::Value(Value::Done)
             }
             Op::Grow { .. }
+            | Op::AbortReceives { .. }
             | Op::Dedupe { .. }
             | Op::Trim { .. }
             | Op::PoolSync { .. }
@@ -199,7 +212,7 @@ impl Model {
                 self.close(*slot);
                 Expected::Value(Value::Done)
             }
-            Op::Write { slot, span, seed } => {
+            Op::Write { slot, span, seed } | Op::MapStore { slot, span, seed } => {
                 done(self.change(*slot).map(|content| content.write(span.offset, &bytes_of(*span, *seed))))
             }
             Op::Append { slot, len, seed } => {

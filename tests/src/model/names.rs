@@ -8,6 +8,7 @@ use super::{
     BUSY, EXISTS, FileNode, IN_SNAPSHOT, IS_A_DIRECTORY, Model, Modelled, NOT_A_DIRECTORY, NOT_EMPTY,
     NOT_FOUND, Node, NodeId, Refusal, SNAPSHOTS, is_within,
 };
+use crate::op::Slot;
 
 /// Neither is there anything to clone nor is its place free.
 const MISSING_AND_EXISTS: Refusal =
@@ -126,7 +127,29 @@ impl Model {
             ]));
         }
         let (parent, name) = self.parent(new)?;
-        if self.lookup(new).is_ok() {
+        self.link_at(id, parent, name)
+    }
+
+    /// Names for open files: all of them, or none.
+    pub(super) fn link(&mut self, files: &[(Slot, String)]) -> Modelled<()> {
+        let before = self.clone();
+        for (slot, path) in files {
+            if let Err(refusal) = self.link_one(self.handles[slot].node, path) {
+                *self = before;
+                return Err(refusal);
+            }
+        }
+        Ok(())
+    }
+
+    fn link_one(&mut self, id: NodeId, path: &str) -> Modelled<()> {
+        writable(path)?;
+        let (parent, name) = self.parent(path)?;
+        self.link_at(id, parent, name)
+    }
+
+    fn link_at(&mut self, id: NodeId, parent: NodeId, name: &str) -> Modelled<()> {
+        if self.names(parent).iter().any(|(known, _)| *known == name) {
             return Err(EXISTS);
         }
         self.file_mut(id).links += 1;
@@ -185,6 +208,25 @@ impl Model {
             };
         }
         self.entries_mut(at).insert(last.to_owned(), node);
+    }
+
+    /// The paths that a snapshot was asked for.
+    pub(super) fn snapshot_paths(&self, name: &str) -> Modelled<&Vec<String>> {
+        self.snapshots.get(name).ok_or(NOT_FOUND)
+    }
+
+    /// The snapshot `to` is what the snapshot `name` is.
+    pub(super) fn receive(&mut self, name: &str, parent: Option<&str>, to: &str) -> Modelled<()> {
+        let paths = self.snapshot_paths(name)?.clone();
+        parent.map_or(Ok(()), |parent| self.snapshot_paths(parent).map(drop))?;
+        if self.snapshots.contains_key(to) {
+            return Err(EXISTS);
+        }
+        let source = self.lookup(&format!("{SNAPSHOTS}/{name}"))?;
+        let copy = self.copy_tree(source, true, &mut BTreeMap::new());
+        self.graft(self.root, &format!("{SNAPSHOTS}/{to}"), copy);
+        self.snapshots.insert(to.to_owned(), paths);
+        Ok(())
     }
 
     pub(super) fn delete_snapshot(&mut self, name: &str) -> Modelled<()> {

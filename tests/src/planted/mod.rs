@@ -4,9 +4,11 @@
 //! | module | what is planted in |
 //! |---|---|
 //! | [`blocks`] | maps, reference counts, lanes, superblocks |
-//! | [`names`] | directories and inodes |
+//! | [`names`] | directories |
+//! | [`inodes`] | inodes, and the tree of names |
 
 pub mod blocks;
+pub mod inodes;
 pub mod names;
 
 use crate::anatomy::{Anatomy, DirectoryEntry, Image, Inode};
@@ -124,6 +126,7 @@ pub fn rows(bases: &crate::fuzz::bases::Bases) -> Vec<Row> {
             Kind::Closed => {
                 blocks::plant(&mut bench);
                 names::plant(&mut bench);
+                inodes::plant(&mut bench);
             }
             Kind::Open => blocks::plant_left_open(&mut bench),
             _ => {}

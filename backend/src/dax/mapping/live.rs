@@ -42,7 +42,7 @@ use crate::os::pager::{self, Access, Paged, Pager, Signal};
 use crate::pmem::Flushed;
 use crate::pmem::medium::Granularity;
 use crate::pmem::window::{Content, Piece};
-use crate::units::{BLOCK_BYTES, BLOCK_SIZE, CHUNK_BLOCKS, FileBlock, blocks_for};
+use crate::units::{BLOCK_BYTES, BLOCK_SIZE, CHUNK_BLOCKS, FileBlock, PoolOffset, blocks_for};
 
 /// A stretch of a file as contiguous memory, shared with all who read, write or map the file, that can be stored to. May be
 /// used from any thread; other threads and processes may store at any time.
@@ -196,29 +196,48 @@ impl Drop for MappingMut {
 
 /// Makes durable what was stored through mappings to `blocks` of a file.
 pub(crate) fn flush(store: &Store, inode: &Inode, blocks: Range<u64>) -> Result<()> {
-    if store.runtime.region.granularity() == Granularity::Page {
+    let region = &store.runtime.region;
+    if region.granularity() == Granularity::Page {
+        #[cfg(feature = "sim")]
+        each_mapped(store, inode, blocks, |at, len| region.note_mapped(at, len).map(|()| Flushed::none()))?;
         return store.space.settle();
     }
+    each_mapped(store, inode, blocks, |at, len| region.flush_mapped(at, len))
+}
+
+/// Has `flush` see to what lies on the medium of `blocks` of a file, chunk by chunk, with a fence after each.
+fn each_mapped(
+    store: &Store,
+    inode: &Inode,
+    blocks: Range<u64>,
+    flush: impl Fn(PoolOffset, u64) -> Result<Flushed>,
+) -> Result<()> {
     let end = FileBlock(blocks.end.min(blocks_for(inode.size(store)?)));
     let mut at = FileBlock(blocks.start);
     while at < end {
         let next = FileBlock(end.0.min((at.0 / CHUNK_BLOCKS + 1) * CHUNK_BLOCKS));
         let _mark = store.runtime.enter()?;
         let _held = inode.lock(store)?;
-        flush_chunk(store, inode, at, next)?;
+        each_mapped_of_chunk(store, inode, at, next, &flush)?;
         at = next;
     }
     Ok(())
 }
 
-fn flush_chunk(store: &Store, inode: &Inode, mut at: FileBlock, end: FileBlock) -> Result<()> {
+fn each_mapped_of_chunk(
+    store: &Store,
+    inode: &Inode,
+    mut at: FileBlock,
+    end: FileBlock,
+    flush: impl Fn(PoolOffset, u64) -> Result<Flushed>,
+) -> Result<()> {
     let tree = Tree::of(&store.space, inode.place)?;
     let region = &store.runtime.region;
     let mut flushed = Flushed::none();
     while let Some((place, found)) = tree.next_mapped(&store.space, at, end)? {
         at = FileBlock(place.0 + found.blocks);
         if let Some(Mapped { block, unwritten: false, .. }) = found.mapped {
-            flushed = flushed.join(region.flush_mapped(block.offset(), found.blocks * BLOCK_SIZE)?);
+            flushed = flushed.join(flush(block.offset(), found.blocks * BLOCK_SIZE)?);
         }
     }
     region.fence(flushed).map(drop)

@@ -4,6 +4,7 @@
 mod appended;
 mod damage;
 mod death;
+mod gate;
 mod lifecycle;
 mod size;
 mod view;

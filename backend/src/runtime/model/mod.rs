@@ -29,7 +29,7 @@ use loom::sync::atomic::{AtomicU32, AtomicU64, fence};
 use loom::sync::{Condvar, Mutex};
 
 use super::gate::stripe;
-use super::member::{Member, USED, mark, slot_byte, state};
+use super::member::{Member, USED, mark, progress_of, slot_byte, state};
 use super::memory::{ByteLocks, Memory};
 use super::robust::WAITERS;
 use super::{Runtime, at};
@@ -143,6 +143,7 @@ impl Machine {
         for slot in 0..slots {
             words.insert(state(slot), word(1 << 32 | USED));
             words.insert(mark(slot, stripe()), word(0));
+            words.insert(progress_of(mark(slot, stripe())), word(0));
             bytes.insert(slot_byte(slot), slot);
         }
         Machine {

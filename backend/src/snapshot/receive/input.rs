@@ -1,12 +1,13 @@
 //! The stream as it is read: every record is checked before it is believed, and the tree as a whole.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::{ErrorKind as IoErrorKind, Read};
 
 use crate::error::{Error, Result};
 use crate::format::dirent::NAME_MAX;
 use crate::format::inode::FILE_SIZE_MAX;
 use crate::format::stream::{HEADER_BYTES, Header, NO_PARENT, RECORD_BYTES, Record, bad};
+use crate::namespace::check_depth;
 
 /// A stream being read.
 pub(super) struct Input<'a> {
@@ -120,7 +121,8 @@ impl<'a> Records<'a> {
 struct Judge {
     incremental: bool,
     directories: u32,
-    known: HashSet<u32>,
+    /// How deep the directories lie.
+    known: HashMap<u32, usize>,
     /// Those that build upon the parent's.
     changed: HashSet<u32>,
     files: u32,
@@ -132,12 +134,12 @@ impl Judge {
         match record {
             Record::Directory { id, above, changed, name, .. } => {
                 let is_top = self.directories == 0;
-                if is_top != (*id == 0) || !self.known.insert(*id) {
+                if is_top != (*id == 0) || self.known.contains_key(id) {
                     return Err(bad(format!("directory {id} comes twice, or before the top")));
                 }
-                if !is_top {
-                    self.name(*above, name)?;
-                }
+                let depth = if is_top { 0 } else { self.name(*above, name)? + 1 };
+                check_depth(depth)?;
+                self.known.insert(*id, depth);
                 if *changed && (!self.incremental || !is_top && !self.changed.contains(above)) {
                     return Err(bad(format!("directory {id} builds upon one that there is not")));
                 }
@@ -146,7 +148,7 @@ impl Judge {
                 Ok(())
             }
             Record::Absent { directory, name } if self.changed.contains(directory) => {
-                self.name(*directory, name)
+                self.name(*directory, name).map(drop)
             }
             Record::Absent { directory, .. } => {
                 Err(bad(format!("directory {directory} lacks what it never had")))
@@ -162,16 +164,17 @@ impl Judge {
                 if *file == 0 || *file > self.files {
                     return Err(bad(format!("a name of file {file}, which has not come")));
                 }
-                self.name(*directory, name)
+                self.name(*directory, name).map(drop)
             }
             _ => Err(bad("contents before the end of the tree")),
         }
     }
 
-    fn name(&mut self, directory: u32, name: &[u8]) -> Result<()> {
-        if !self.known.contains(&directory) {
+    /// How deep the directory lies that gets a name.
+    fn name(&mut self, directory: u32, name: &[u8]) -> Result<usize> {
+        let Some(&depth) = self.known.get(&directory) else {
             return Err(bad(format!("a name in directory {directory}, which has not come")));
-        }
+        };
         let is_name = !name.is_empty()
             && name.len() <= NAME_MAX
             && name != b"."
@@ -180,6 +183,6 @@ impl Judge {
         if !is_name || !self.names.insert((directory, name.to_vec())) {
             return Err(bad(format!("{:?} cannot be a name, or comes twice", String::from_utf8_lossy(name))));
         }
-        Ok(())
+        Ok(depth)
     }
 }
