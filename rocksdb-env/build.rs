@@ -20,8 +20,16 @@ fn main() {
     };
     headers::check(&include);
     let cpp = Path::new("cpp");
-    let mut sources =
-        vec!["handles.cc", "readers.cc", "writers.cc", "logger.cc", "file_system.cc", "address.cc", "env.cc"];
+    let mut sources = vec![
+        "handles.cc",
+        "readers.cc",
+        "writers.cc",
+        "logger.cc",
+        "file_system.cc",
+        "names.cc",
+        "address.cc",
+        "env.cc",
+    ];
     if !declares(&include, "rocksdb_write_buffer_manager_destroy") {
         sources.push("before_8_2.cc");
     }

@@ -12,6 +12,7 @@ struct daxcow_error;
 struct daxcow_place;
 struct daxcow_file;
 struct daxcow_map;
+struct daxcow_buffer;
 struct daxcow_lock;
 
 struct daxcow_text {
@@ -71,6 +72,9 @@ daxcow_error* daxcow_map_open(const daxcow_file* file, daxcow_map** map);
 void daxcow_map_close(daxcow_map* map);
 uint64_t daxcow_map_size(const daxcow_map* map);
 daxcow_error* daxcow_map_find(const daxcow_map* map, uint64_t offset, size_t len, const char** data);
+
+daxcow_error* daxcow_buffer_open(const daxcow_file* file, daxcow_buffer** buffer, char** base, size_t* len);
+void daxcow_buffer_close(daxcow_buffer* buffer);
 
 daxcow_error* daxcow_lock_take(const daxcow_place* place, daxcow_lock** lock);
 void daxcow_lock_release(daxcow_lock* lock);

@@ -14,6 +14,7 @@ struct Freed {
   void operator()(daxcow_place* place) const { daxcow_place_free(place); }
   void operator()(daxcow_file* file) const { daxcow_file_close(file); }
   void operator()(daxcow_map* map) const { daxcow_map_close(map); }
+  void operator()(daxcow_buffer* buffer) const { daxcow_buffer_close(buffer); }
   void operator()(daxcow_lock* lock) const { daxcow_lock_release(lock); }
 };
 
@@ -21,6 +22,7 @@ using Error = std::unique_ptr<daxcow_error, Freed>;
 using PlacePtr = std::unique_ptr<daxcow_place, Freed>;
 using FilePtr = std::unique_ptr<daxcow_file, Freed>;
 using MapPtr = std::unique_ptr<daxcow_map, Freed>;
+using BufferPtr = std::unique_ptr<daxcow_buffer, Freed>;
 using LockPtr = std::unique_ptr<daxcow_lock, Freed>;
 
 inline daxcow_text Text(const std::string& text) { return {text.data(), text.size()}; }

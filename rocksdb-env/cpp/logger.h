@@ -14,7 +14,8 @@ namespace daxcow {
 // builds with assertions ends the process.
 class PoolLogger : public rocksdb::Logger {
  public:
-  explicit PoolLogger(FilePtr file) : file_(std::move(file)) {}
+  // Says only errors until it is told otherwise, as the posix one.
+  explicit PoolLogger(FilePtr file) : Logger(rocksdb::InfoLogLevel::ERROR_LEVEL), file_(std::move(file)) {}
   ~PoolLogger() override { Close().PermitUncheckedError(); }
 
   using Logger::Logv;

@@ -10,8 +10,6 @@ namespace {
 
 // What is reserved at once: two of the chunks that the pool hands out in one piece.
 constexpr uint64_t kRun = 4 << 20;
-// What is compared and written back at once of a buffer.
-constexpr size_t kPage = 4096;
 
 }  // namespace
 
@@ -170,16 +168,6 @@ IOStatus PoolRandomRWFile::Sync(const IOOptions&, IODebugContext*) {
 IOStatus PoolRandomRWFile::Close(const IOOptions&, IODebugContext*) {
   file_.reset();
   return IOStatus::OK();
-}
-
-PoolFileBuffer::~PoolFileBuffer() {
-  for (size_t at = 0; at < length_; at += kPage) {
-    const size_t len = std::min(kPage, length_ - at);
-    if (std::memcmp(bytes_.get() + at, before_.get() + at, len) != 0) {
-      // Nobody is left to be told of a failure.
-      Error ignored(daxcow_file_write(file_.get(), at, bytes_.get() + at, len));
-    }
-  }
 }
 
 }  // namespace daxcow

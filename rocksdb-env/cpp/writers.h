@@ -108,20 +108,15 @@ class PoolRandomRWFile : public rocksdb::FSRandomRWFile {
   FilePtr file_;
 };
 
-// The whole file in memory; what was changed is written to the file when this ends.
+// The whole file as memory that is shared with all who use it.
 class PoolFileBuffer : public rocksdb::MemoryMappedFileBuffer {
  public:
-  PoolFileBuffer(FilePtr file, std::unique_ptr<char[]> bytes, std::unique_ptr<char[]> before, size_t length)
-      : MemoryMappedFileBuffer(bytes.get(), length),
-        file_(std::move(file)),
-        bytes_(std::move(bytes)),
-        before_(std::move(before)) {}
-  ~PoolFileBuffer() override;
+  PoolFileBuffer(FilePtr file, BufferPtr buffer, char* base, size_t length)
+      : MemoryMappedFileBuffer(base, length), file_(std::move(file)), buffer_(std::move(buffer)) {}
 
  private:
   const FilePtr file_;
-  const std::unique_ptr<char[]> bytes_;
-  const std::unique_ptr<char[]> before_;
+  const BufferPtr buffer_;
 };
 
 }  // namespace daxcow

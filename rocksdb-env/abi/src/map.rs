@@ -1,6 +1,6 @@
-//! Whole files readable in place.
+//! Whole files readable in place, and as memory that is stored to.
 
-use daxcow::{File, Views};
+use daxcow::{File, MappingMut, Views};
 
 use crate::error::Failure;
 use crate::{call, free, give};
@@ -64,4 +64,39 @@ pub unsafe extern "C" fn daxcow_map_find(
         unsafe { give(data, found) };
         Ok(())
     })
+}
+
+/// Maps the whole file, to be loaded from and stored to; it is shared with all who use the file. `base` and `len` say where.
+///
+/// # Safety
+/// `file` as in [`daxcow_map_open`]; the others are writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn daxcow_buffer_open(
+    file: *const File,
+    buffer: *mut *mut MappingMut,
+    base: *mut *mut u8,
+    len: *mut usize,
+) -> *mut Failure {
+    // SAFETY: the caller's promise.
+    let file = unsafe { &*file };
+    call(|| {
+        let mapped = file.map_mut(0, file.len()?)?;
+        // SAFETY: the caller's promise.
+        unsafe { give(base, mapped.as_mut_ptr()) };
+        // SAFETY: as above.
+        unsafe { give(len, mapped.len()) };
+        // SAFETY: as above.
+        unsafe { give(buffer, Box::into_raw(Box::new(mapped))) };
+        Ok(())
+    })
+}
+
+/// Ends such a mapping. What was stored stays, and is durable with the next sync of the file.
+///
+/// # Safety
+/// `buffer` is null or came from [`daxcow_buffer_open`], and neither it nor its memory is used again.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn daxcow_buffer_close(buffer: *mut MappingMut) {
+    // SAFETY: the caller's promise.
+    unsafe { free(buffer) };
 }

@@ -262,10 +262,16 @@ void RandomRWFiles() {
 
   std::unique_ptr<MemoryMappedFileBuffer> buffer;
   Say("NewMemoryMappedFileBuffer missing", fs->NewMemoryMappedFileBuffer(At("missing"), &buffer));
+  Write("empty", "");
+  Say("NewMemoryMappedFileBuffer of nothing", fs->NewMemoryMappedFileBuffer(At("empty"), &buffer));
   Say("NewMemoryMappedFileBuffer", fs->NewMemoryMappedFileBuffer(At("rw"), &buffer));
   Say("GetLen", std::to_string(buffer->GetLen()));
   Say("buffer", Shown(Slice(static_cast<char*>(buffer->GetBase()), buffer->GetLen())));
   std::memcpy(buffer->GetBase(), "XY", 2);
+  Say("stored to the buffer", Contents("rw"));
+  Say("NewRandomRWFile beside the buffer", fs->NewRandomRWFile(At("rw"), plain, &file, nullptr));
+  Say("Write beside the buffer", file->Write(2, "zz", io, nullptr));
+  Say("the buffer then", Shown(Slice(static_cast<char*>(buffer->GetBase()), buffer->GetLen())));
   buffer.reset();
   Say("after the buffer", Contents("rw"));
 }
@@ -382,7 +388,7 @@ void Rest() {
   Say("GetTestDirectory", fs->GetTestDirectory(io, &path, nullptr));
   std::shared_ptr<Logger> logger;
   Say("NewLogger", fs->NewLogger(At("LOG"), io, &logger, nullptr));
-  Log(logger, "a line of %d words", 5);
+  Log(InfoLogLevel::ERROR_LEVEL, logger, "a line of %d words", 5);
   logger->Flush();
   std::string text;
   Say("the log", ReadFileToString(fs.get(), At("LOG"), &text));

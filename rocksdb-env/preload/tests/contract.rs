@@ -3,10 +3,9 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
-use common::{fixture, preloaded, stdout};
+use common::{compiled, fixture, preloaded, stdout};
 
 /// Where the posix FileSystem of RocksDB 7.8 falls short: what was asked, its answer, ours.
 const BETTER: [(&str, &str, &str); 13] = [
@@ -29,37 +28,11 @@ const BETTER: [(&str, &str, &str); 13] = [
     ("GetUniqueId of a directory", "none", "some"),
 ];
 
-/// The C++ program.
-fn compiled(into: &Path) -> PathBuf {
-    let program = into.join("contract");
-    let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
-    let mut words = compiler.split_whitespace();
-    let output = Command::new(words.next().expect("a compiler"))
-        .args(words)
-        .args([
-            "-std=c++20",
-            "-include",
-            "cstdint",
-            "-DOS_LINUX",
-            "-DROCKSDB_PLATFORM_POSIX",
-            "-O1",
-            "-w",
-            "-o",
-        ])
-        .arg(&program)
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/contract.cc"))
-        .args(["-lrocksdb", "-lpthread"])
-        .output()
-        .expect("the compiler runs");
-    stdout(&output);
-    program
-}
-
 #[test]
 fn every_method_answers_as_the_posix_file_system_does() {
     let fixture = fixture();
     let programs = tempfile::tempdir().expect("a directory for the program");
-    let program = compiled(programs.path());
+    let program = compiled(programs.path(), "contract", &[]);
     std::fs::create_dir(fixture.host("host")).expect("a directory on the host");
     fixture.pool.create_dir("/in").expect("a directory in the pool");
     let run = |root: PathBuf| stdout(&preloaded(&program).arg(root).output().expect("the program runs"));

@@ -1,0 +1,125 @@
+//! Opening a pool: after its only member was killed, when all references are counted anew, and after a clean close.
+//!
+//! The mapped data is preallocated in a sparse pool: its maps and counts are as large as those of written data, and only they are
+//! read. A second table has written files in many pieces.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use daxcow::units::BLOCK_BYTES;
+use daxcow::{CreateOptions, OpenOptions, Pool};
+
+use crate::ours::{self, BLOCK};
+use crate::report::{Sheet, Table};
+use crate::run::{Findings, Run, Spots, bytes, rotated, timed};
+use crate::worker::{Done, Job, Worker};
+
+const KILLED: &str = "after a kill";
+const CLOSED: &str = "after a clean close";
+const SCATTERED_WRITES_PER_GIB: u64 = 20_000;
+/// The worker writes to the beginning of the file only, so that the pool stays as sparse as it is.
+const WRITTEN: u64 = 16 << 20;
+/// Memory that counts and map nodes take for a block, and the smaller things.
+const BYTES_PER_BLOCK: u64 = 16;
+
+pub(crate) fn run(run: &Run) -> Result<Findings> {
+    let mut findings = Findings {
+        notes: vec![
+            "open is timed from the call until the pool can be used; the pool's memory is in the page cache"
+                .to_owned(),
+            "there is no other side: no file system can be opened after the death of its only process alone"
+                .to_owned(),
+        ],
+        ..Findings::default()
+    };
+    let mapped = run.effort().pick(
+        &[64 << 20][..],
+        &[1 << 30, 4 << 30, 16 << 30],
+        &[1 << 30, 16 << 30, 128 << 30, 1 << 40],
+    );
+    let written = run.effort().pick(&[32 << 20][..], &[64 << 20, 256 << 20], &[256 << 20, 1 << 30, 4 << 30]);
+    run.expect((mapped.len() + written.len()) * run.rounds() as usize * 2);
+    let title = "Opening a pool of preallocated files in one piece";
+    findings.tables.push(opening(run, &mut findings.notes, "mapped", title, mapped, allocate)?);
+    let title = "Opening a pool of a written file, scattered by 20 000 writes a GiB";
+    findings.tables.push(opening(run, &mut findings.notes, "scattered", title, written, scatter)?);
+    Ok(findings)
+}
+
+/// A file `/data` of `size` bytes that are allocated and not written.
+fn allocate(path: &Path, size: u64) -> Result<()> {
+    let pool = sparse(path, size + size / 64 + (64 << 20))?;
+    pool.open_file("/data", &ours::CREATE)?.allocate(0, size, false)?;
+    Ok(pool.close()?)
+}
+
+/// A written file in many pieces.
+fn scatter(path: &Path, size: u64) -> Result<()> {
+    let writes = (size >> 20) * SCATTERED_WRITES_PER_GIB / 1024;
+    let pool = sparse(path, size + 2 * writes * BLOCK + (64 << 20))?;
+    drop(ours::written(&pool, "/data", size)?);
+    ours::scatter(&pool, "/data", writes)?;
+    Ok(pool.close()?)
+}
+
+fn sparse(path: &Path, bytes: u64) -> Result<Pool> {
+    let options = CreateOptions::new().size(bytes.next_multiple_of(2 << 20)).sparse(true);
+    Pool::create(path, &options).with_context(|| format!("make a pool of {bytes} bytes"))
+}
+
+/// Opens pools of each size after a kill and after a clean close.
+fn opening(
+    run: &Run,
+    notes: &mut Vec<String>,
+    name: &str,
+    title: &str,
+    sizes: &[u64],
+    make: fn(&Path, u64) -> Result<()>,
+) -> Result<Table> {
+    let mut sheet = Sheet::times(name, title, "ms", CLOSED).along("bytes of files");
+    for &size in sizes {
+        let needed = if name == "mapped" { size / BLOCK * BYTES_PER_BLOCK } else { size + size / 4 };
+        let room = run.room()?;
+        if needed > room {
+            notes.push(format!("{}, {name}: left out, there is room for {} only", bytes(size), bytes(room)));
+            continue;
+        }
+        let path = run.path(&format!("{name}-{size}.pool"));
+        make(&path, size).with_context(|| format!("make a pool with {}", bytes(size)))?;
+        for round in 0..run.rounds() {
+            for index in rotated(round, 2) {
+                let (side, killed) = [(CLOSED, false), (KILLED, true)][index];
+                run.step(&format!("{name}, {}, {side}", bytes(size)));
+                if killed {
+                    let worker = Worker::start(&Job::ChangeForEver { pool: path.clone() })?;
+                    worker.kill_after(Duration::from_millis(30))?;
+                }
+                let (pool, time) = timed(|| Pool::open(&path, &OpenOptions::new()));
+                let pool = pool.with_context(|| format!("open the pool {side}"))?;
+                let recovered = pool.info()?.recovered;
+                ensure!(recovered.is_some() == killed, "{side} the opening recovered {recovered:?}");
+                sheet.add_at(size as f64, &bytes(size), side, time.as_secs_f64() * 1e3);
+                pool.close()?;
+            }
+        }
+        std::fs::remove_file(&path).with_context(|| format!("remove {}", path.display()))?;
+    }
+    Ok(sheet.finish(&[KILLED, CLOSED]))
+}
+
+/// A worker's part: writes, and files that come and go, until it is killed.
+pub(crate) fn change_for_ever(pool: &Path, begin: impl FnOnce() -> Result<()>) -> Result<Done> {
+    let pool = Pool::open(pool, &OpenOptions::new())?;
+    let file = pool.open_file("/data", &ours::CREATE)?;
+    let blocks = file.len()?.min(WRITTEN) / BLOCK;
+    let mut spots = Spots::new();
+    begin()?;
+    loop {
+        for _ in 0..100 {
+            file.write_at(&[0x3c; BLOCK_BYTES], spots.below(blocks) * BLOCK)?;
+        }
+        drop(pool.open_file("/temporary", &ours::CREATE)?);
+        pool.remove_file("/temporary")?;
+    }
+}
