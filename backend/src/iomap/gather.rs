@@ -70,7 +70,8 @@ fn copy(store: &Store, tree: &Tree, start: FileBlock, to: BlockNumber) -> Result
             Some(Mapped { block, unwritten: false, .. }) => region.copy(block.offset(), place, bytes)?,
             _ => region.zero(place, bytes)?,
         };
-        data = data.join(region.flush_data(stored));
+        // What the file held may have been synced in its old place.
+        data = data.join(region.flush(stored));
         done += found.blocks;
     }
     Ok(data)
