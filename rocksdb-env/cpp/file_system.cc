@@ -15,7 +15,8 @@ namespace daxcow {
 
 namespace {
 
-// FSSupportedOps::kFSPrefetch, which RocksDB names since 10.5.
+// FSSupportedOps::kFSBuffer and FSSupportedOps::kFSPrefetch, which older versions of RocksDB do not name.
+constexpr int kBufferOperation = 1;
 constexpr int kPrefetchOperation = 3;
 // What the names of such files begin with.
 const std::string kManifest = "MANIFEST-";
@@ -62,7 +63,16 @@ IOStatus PoolFileSystem::NewRandomAccessFile(const std::string& name, const File
                                              IODebugContext* dbg) {
   result->reset();
   Place place(name);
-  DAXCOW_IN_POOL(place, target()->NewRandomAccessFile(name, options, result, dbg));
+  if (place.outside()) {
+    IOStatus status = target()->NewRandomAccessFile(name, options, result, dbg);
+    if (status.ok()) {
+      GiveBuffers(result);
+    }
+    return status;
+  }
+  if (!place.ok()) {
+    return place.status();
+  }
   FilePtr file;
   IOStatus status = Open(place, name, DAXCOW_READ, "While opening a file for random read", &file);
   if (!status.ok()) {
@@ -241,8 +251,8 @@ IOStatus PoolFileSystem::IsDirectory(const std::string& name, const IOOptions& o
 
 void PoolFileSystem::SupportedOps(int64_t& operations) {
   // Reads are loads, so that there is nothing to do in the background. Prefetch says that it was done: RocksDB needs no
-  // buffer of its own.
-  operations = int64_t{1} << kPrefetchOperation;
+  // buffer of its own. Who brings no buffer reads in place.
+  operations = int64_t{1} << kBufferOperation | int64_t{1} << kPrefetchOperation;
 }
 
 IOStatus PoolFileSystem::SyncFile(const std::string& name, const FileOptions& file_options,

@@ -3,8 +3,58 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
+#include <vector>
 
 namespace daxcow {
+
+namespace {
+
+// Hands what keeps a result alive to RocksDB, where it has a place for that; says whether it has.
+template <class Request>
+auto Keep(Request* request, std::shared_ptr<void> owner, int) -> decltype(request->fs_scratch, bool()) {
+  void* const object = owner.get();
+  request->fs_scratch = {object, [owner = std::move(owner)](void*) {}};
+  return true;
+}
+template <class Request>
+bool Keep(Request*, const std::shared_ptr<void>&, ...) {
+  return false;
+}
+
+std::shared_ptr<char> NewBuffer(size_t len) { return {new char[len], std::default_delete<char[]>()}; }
+
+// A file of the host whose FileSystem answers no requests without a buffer, as that of the pools beside it does.
+class BufferingFile : public rocksdb::FSRandomAccessFileOwnerWrapper {
+ public:
+  using FSRandomAccessFileOwnerWrapper::FSRandomAccessFileOwnerWrapper;
+
+  IOStatus MultiRead(FSReadRequest* requests, size_t count, const IOOptions& options, IODebugContext* dbg) override {
+    std::vector<FSReadRequest*> given;
+    for (FSReadRequest* request = requests; request != requests + count; ++request) {
+      if (request->scratch == nullptr) {
+        const std::shared_ptr<char> buffer = NewBuffer(request->len);
+        request->scratch = buffer.get();
+        Keep(request, buffer, 0);
+        given.push_back(request);
+      }
+    }
+    IOStatus status = target()->MultiRead(requests, count, options, dbg);
+    for (FSReadRequest* request : given) {
+      request->scratch = nullptr;
+    }
+    return status;
+  }
+};
+
+}  // namespace
+
+void GiveBuffers(std::unique_ptr<rocksdb::FSRandomAccessFile>* file) {
+  FSReadRequest request;
+  if (Keep(&request, nullptr, 0)) {
+    file->reset(new BufferingFile(std::move(*file)));
+  }
+}
 
 size_t UniqueId(const daxcow_file* file, char* id, size_t max_size) {
   // Longer than any varint, and begun as no varint of the posix FileSystem's ids is: a device number of 2^63 or more.
@@ -58,9 +108,35 @@ IOStatus PoolRandomAccessFile::Read(uint64_t offset, size_t n, const IOOptions&,
 IOStatus PoolRandomAccessFile::MultiRead(FSReadRequest* requests, size_t count, const IOOptions& options,
                                          IODebugContext* dbg) {
   for (FSReadRequest* request = requests; request != requests + count; ++request) {
-    request->status = Read(request->offset, request->len, options, &request->result, request->scratch, dbg);
+    if (request->scratch == nullptr) {
+      ReadInPlace(request);
+    } else {
+      request->status = Read(request->offset, request->len, options, &request->result, request->scratch, dbg);
+    }
   }
   return IOStatus::OK();
+}
+
+void PoolRandomAccessFile::ReadInPlace(FSReadRequest* request) {
+  std::call_once(pinned_, [this] {
+    daxcow_map* map = nullptr;
+    // Where the file cannot be pinned, reads copy.
+    if (!Error(daxcow_map_open(file_.get(), &map))) {
+      pin_ = std::shared_ptr<daxcow_map>(map, Freed());
+    }
+  });
+  const uint64_t size = pin_ == nullptr ? 0 : daxcow_map_size(pin_.get());
+  const char* data = nullptr;
+  if (request->offset <= size && request->len <= size - request->offset &&
+      !Error(daxcow_map_find(pin_.get(), request->offset, request->len, &data)) && data != nullptr) {
+    request->result = Slice(data, request->len);
+    request->status = IOStatus::OK();
+    Keep(request, pin_, 0);
+    return;
+  }
+  const std::shared_ptr<char> copy = NewBuffer(request->len);
+  request->status = ReadInto(request->offset, request->len, copy.get(), &request->result);
+  Keep(request, copy, 0);
 }
 
 IOStatus PoolRandomAccessFile::GetFileSize(uint64_t* size) {

@@ -18,6 +18,9 @@ using rocksdb::Slice;
 // An id that no other file of this or another environment has, of 27 bytes; 0 where it does not fit.
 size_t UniqueId(const daxcow_file* file, char* id, size_t max_size);
 
+// Has a file of the host answer requests without a buffer (FSSupportedOps::kFSBuffer), where RocksDB makes such.
+void GiveBuffers(std::unique_ptr<rocksdb::FSRandomAccessFile>* file);
+
 class PoolSequentialFile : public rocksdb::FSSequentialFile {
  public:
   PoolSequentialFile(std::string name, FilePtr file) : name_(std::move(name)), file_(std::move(file)) {}
@@ -34,7 +37,9 @@ class PoolSequentialFile : public rocksdb::FSSequentialFile {
   uint64_t position_ = 0;
 };
 
-// Reads copy. Nothing is cached, so there is nothing to prefetch.
+// Reads copy. Nothing is cached, so there is nothing to prefetch. Requests without a buffer (FSSupportedOps::kFSBuffer) are
+// answered out of the pool: the file is pinned as it is at the first of them, until it is closed and RocksDB has given back
+// what it was answered.
 class PoolRandomAccessFile : public rocksdb::FSRandomAccessFile {
  public:
   PoolRandomAccessFile(std::string name, FilePtr file) : name_(std::move(name)), file_(std::move(file)) {}
@@ -55,6 +60,12 @@ class PoolRandomAccessFile : public rocksdb::FSRandomAccessFile {
 
   const std::string name_;
   const FilePtr file_;
+
+ private:
+  void ReadInPlace(FSReadRequest* request);
+
+  std::once_flag pinned_;
+  std::shared_ptr<daxcow_map> pin_;
 };
 
 // Reads point into the pool, for callers that declared mmap reads. The file stays as it was when it was opened, also when

@@ -212,7 +212,7 @@ pub(super) fn room(
         let mut fresh = Vec::new();
         let Some(bucket) = leaf(store, &tree, hash)? else {
             bucket::pack(0, 0, vec![], &mut fresh)?;
-            publish(store, directory, fresh, &[])?;
+            publish(store, directory, fresh, &[], Flushed::none())?;
             continue;
         };
         let planned = pending(bucket.occupied_place());
@@ -228,12 +228,14 @@ pub(super) fn room(
             ));
         }
         bucket::pack_children(bucket.node, bucket.depth, bucket.entries(store)?, &mut fresh)?;
-        publish(store, directory, fresh, &[Record { place: bucket.split_place(), value: SPLIT }])?;
+        let split = Record { place: bucket.split_place(), value: SPLIT };
+        publish(store, directory, fresh, &[split], Flushed::none())?;
     }
 }
 
-/// Gives a new directory, which has no block yet, all its entries at once. The caller holds the namespace lock.
-pub(crate) fn fill(store: &Store, directory: &Directory, entries: Vec<Dirent>) -> Result<()> {
+/// Gives a new directory, which has no block yet, all its entries at once, after what `made` covers. The caller holds the
+/// namespace lock.
+pub(crate) fn fill(store: &Store, directory: &Directory, entries: Vec<Dirent>, made: Flushed) -> Result<()> {
     if Tree::of(&store.space, directory.inode.place)?.root.is_some() {
         return Err(Error::new(
             ErrorKind::DirectoryNotEmpty,
@@ -242,15 +244,16 @@ pub(crate) fn fill(store: &Store, directory: &Directory, entries: Vec<Dirent>) -
     }
     let mut fresh = Vec::new();
     bucket::pack(0, 0, entries, &mut fresh)?;
-    publish(store, directory, fresh, &[])
+    publish(store, directory, fresh, &[], made)
 }
 
-/// Writes new buckets and puts them into the map, in one transaction with `more`.
+/// Writes new buckets and puts them into the map, in one transaction with `more`, after what `before` covers.
 pub(super) fn publish(
     store: &Store,
     directory: &Directory,
     mut fresh: Vec<Fresh>,
     more: &[Record],
+    before: Flushed,
 ) -> Result<()> {
     fresh.sort_unstable_by_key(|bucket| bucket.node);
     let mut taken = Vec::new();
@@ -262,7 +265,7 @@ pub(super) fn publish(
     match staged {
         Ok((staged, flushed)) => {
             let _change = store.runtime.begin_change(directory.inode.place)?;
-            staged.with_fresh(taken).commit_atomic(store, flushed, more)
+            staged.with_fresh(taken).commit_atomic(store, flushed.join(before), more)
         }
         Err(error) => {
             store.space.give_back(&taken);

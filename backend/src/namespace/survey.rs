@@ -11,6 +11,7 @@ use crate::extent_map::Tree;
 use crate::format::dirent::{self, Dirent};
 use crate::format::lane::Record;
 use crate::journal::Store;
+use crate::pmem::Flushed;
 use crate::units::{BlockNumber, FileBlock, PoolOffset};
 
 /// A slot of a bucket, where a name begins.
@@ -204,7 +205,7 @@ impl Survey<'_> {
 pub(crate) fn restore_bucket(store: &Store, directory: &Directory, node: u64, depth: u32) -> Result<()> {
     let mut fresh = Vec::new();
     bucket::pack(node, depth, vec![], &mut fresh)?;
-    super::directory::publish(store, directory, fresh, &[])
+    super::directory::publish(store, directory, fresh, &[], Flushed::none())
 }
 
 /// Takes the name at `slot` away, and puts `right` where it is looked for, in one transaction. False where the bucket has changed

@@ -59,6 +59,7 @@ pub(crate) fn build_source(
         files: HashMap::new(),
         links: HashMap::new(),
         surplus: Vec::new(),
+        flushed: Flushed::none(),
     };
     match builder.make(source) {
         Ok(built) => {
@@ -90,6 +91,8 @@ struct Builder<'a> {
     files: HashMap<InodeNumber, (Inode, u32)>,
     links: HashMap<InodeNumber, (Inode, u32)>,
     surplus: Vec<Reference>,
+    /// The kinds of what was made: durable before a directory holds its name.
+    flushed: Flushed,
 }
 
 impl Builder<'_> {
@@ -100,7 +103,7 @@ impl Builder<'_> {
         }
     }
 
-    fn create(&mut self, source: &Source, kind: Kind, root: u64, size: u64) -> Result<(Built, Flushed)> {
+    fn create(&mut self, source: &Source, kind: Kind, root: u64, size: u64) -> Result<Built> {
         let Past { attribute, origin, created, modified } = source.past;
         let is_top = self.made.is_empty();
         let identity = self.received.filter(|_| is_top).map_or([0; 16], |received| received.identity);
@@ -119,7 +122,8 @@ impl Builder<'_> {
         };
         let (inode, flushed) = Table::create(self.store, new)?;
         self.made.push(inode);
-        Ok((Built { top: inode, kind, generation: inode.kind(self.store)?.generation }, flushed))
+        self.flushed = std::mem::take(&mut self.flushed).join(flushed);
+        Ok(Built { top: inode, kind, generation: inode.kind(self.store)?.generation })
     }
 
     fn file(&mut self, source: &Source, root: u64, size: u64) -> Result<Built> {
@@ -130,15 +134,13 @@ impl Builder<'_> {
             }
             return Ok(Built { top, kind: Kind::File, generation });
         }
-        let (built, flushed) = self.create(source, Kind::File, root, size)?;
-        self.store.runtime.region.fence(flushed)?;
+        let built = self.create(source, Kind::File, root, size)?;
         self.files.insert(source.inode.number, (built.top, built.generation));
         Ok(built)
     }
 
     fn directory(&mut self, source: &Source, children: &[(Vec<u8>, Source)]) -> Result<Built> {
-        let (built, flushed) = self.create(source, Kind::Directory, 0, 0)?;
-        self.store.runtime.region.fence(flushed)?;
+        let built = self.create(source, Kind::Directory, 0, 0)?;
         let mut entries = Vec::with_capacity(children.len());
         for (name, child) in children {
             let below = self.make(child)?;
@@ -150,15 +152,16 @@ impl Builder<'_> {
                 self.store,
                 &Directory { inode: built.top, generation: built.generation },
                 entries,
+                std::mem::take(&mut self.flushed),
             )?;
         }
         Ok(built)
     }
 
     /// Gives every inode but the top its links.
-    fn link_all(&self, top: InodeNumber) -> Result<()> {
+    fn link_all(&mut self, top: InodeNumber) -> Result<()> {
         let region = &self.store.runtime.region;
-        let ready = region.fence(Flushed::none())?;
+        let ready = region.fence(std::mem::take(&mut self.flushed))?;
         let mut linked = Flushed::none();
         for (number, (inode, links)) in self.links.iter().filter(|(number, _)| **number != top) {
             let word = inode::encode_links(*links, *number);

@@ -1,5 +1,6 @@
 //! Many names, and long ones, in one directory.
 
+use crate::pmem::Flushed;
 use std::cell::Cell;
 
 use super::*;
@@ -60,8 +61,8 @@ fn a_directory_filled_at_once_has_all_its_names() {
     let from = resolve::resolve(&core.store, p("from")).unwrap().directory().unwrap();
     let entries = directory::list(&core.store, &from, Lock::Free).unwrap();
     let namespace = core.namespace().unwrap();
-    directory::fill(&core.store, &to, entries.clone()).unwrap();
-    refused(directory::fill(&core.store, &to, entries), ErrorKind::DirectoryNotEmpty);
+    directory::fill(&core.store, &to, entries.clone(), Flushed::none()).unwrap();
+    refused(directory::fill(&core.store, &to, entries, Flushed::none()), ErrorKind::DirectoryNotEmpty);
     drop(namespace);
     assert_eq!(names(core, "to"), names(core, "from"));
     assert_eq!(number(core, "to/1999"), number(core, "from/1999"));
