@@ -41,6 +41,7 @@ const IS_A_DIRECTORY: Refusal = Refusal(&[ErrorKind::IsADirectory]);
 const NOT_EMPTY: Refusal = Refusal(&[ErrorKind::DirectoryNotEmpty]);
 const INVALID: Refusal = Refusal(&[ErrorKind::InvalidInput]);
 const BUSY: Refusal = Refusal(&[ErrorKind::Busy]);
+const BUSY_OR_NO_DIRECTORY: Refusal = Refusal(&[ErrorKind::Busy, ErrorKind::NotADirectory]);
 const STALE: Refusal = Refusal(&[ErrorKind::Stale]);
 /// A stale batch and a name that cannot be removed: either may be named.
 const STALE_OR_NAME: Refusal = Refusal(&[

@@ -95,7 +95,9 @@ impl Scene {
                 self.judge_anew(script)?;
                 Ok(Outcome { steps, recoverer_steps: None })
             }
-            Company::Recoverer { dies_at, watched } => self.die_twice(script, step, dies_at, watched),
+            Company::Recoverer { dies_at, watched } => {
+                self.die_twice(script, step, dies_at, watched && !script.alone)
+            }
         }
     }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use daxcow::ErrorKind;
 
 use super::{
-    BUSY, EXISTS, FileNode, IN_SNAPSHOT, IS_A_DIRECTORY, Model, Modelled, NOT_A_DIRECTORY, NOT_EMPTY,
-    NOT_FOUND, Node, NodeId, Refusal, SNAPSHOTS, is_within,
+    BUSY, BUSY_OR_NO_DIRECTORY, EXISTS, FileNode, IN_SNAPSHOT, IS_A_DIRECTORY, Model, Modelled,
+    NOT_A_DIRECTORY, NOT_EMPTY, NOT_FOUND, Node, NodeId, Refusal, SNAPSHOTS, is_within,
 };
 use crate::op::Slot;
 
@@ -243,7 +243,8 @@ impl Model {
         let paths = if paths.is_empty() { vec!["/".to_owned()] } else { paths };
         let replaced = self.nodes_under(&paths);
         if !force && self.handles.values().any(|handle| replaced.contains(&handle.node)) {
-            return Err(BUSY);
+            let no_way = paths.iter().any(|path| self.parent_may_be_made(path).is_err());
+            return Err(if no_way { BUSY_OR_NO_DIRECTORY } else { BUSY });
         }
         for path in &paths {
             self.parent_may_be_made(path)?;
