@@ -123,3 +123,13 @@ impl Drop for StopAtEnd<'_> {
         self.0.store(true, Ordering::Relaxed);
     }
 }
+
+/// Stores 1, 2, 3 and so on to a word until it is to stop; answers the last number.
+pub fn count_up(word: &AtomicU64, stop: &AtomicBool) -> u64 {
+    let mut number = 0;
+    while !stop.load(Ordering::Relaxed) {
+        number += 1;
+        word.store(number, Ordering::SeqCst);
+    }
+    number
+}

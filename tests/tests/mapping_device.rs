@@ -7,7 +7,7 @@ use std::thread;
 use daxcow::units::{BLOCK_SIZE, CHUNK_BLOCKS, CHUNK_SIZE};
 use daxcow::{ErrorKind, File, Medium, Pool};
 use daxcow_tests::fixture::{assert_clean, bytes, contents, file, get, kind, new_pool, snapshot};
-use daxcow_tests::mapped::{StopAtEnd, load, load_all, store, word};
+use daxcow_tests::mapped::{StopAtEnd, count_up, load, load_all, store, word};
 use daxcow_tests::place::Place;
 use daxcow_tests::rng::{Rng, seed_from_env};
 
@@ -120,14 +120,7 @@ fn no_store_is_lost_while_snapshots_are_taken_and_neighbours_are_written() {
         let storers = places.map(|at| {
             let (word, stop) = (word(&mapping, at), &stop);
             word.store(0, Ordering::SeqCst);
-            scope.spawn(move || {
-                let mut number = 0;
-                while !stop.load(Ordering::Relaxed) {
-                    number += 1;
-                    word.store(number, Ordering::SeqCst);
-                }
-                number
-            })
+            scope.spawn(move || count_up(word, stop))
         });
         for round in 0..40_u64 {
             let (name, before) = (format!("s{round}"), format!("s{}", round.wrapping_sub(1)));

@@ -1,13 +1,13 @@
 //! Blocks that move for all who share them (dedupe, defragmenting): while files are mapped and stored to, and as what they are for whoever
 //! compares trees, which is no difference.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use daxcow::units::BLOCK_SIZE;
 use daxcow::{DedupeOptions, ErrorKind, Pool, SendOptions};
 use daxcow_tests::fixture::{assert_clean, bytes, file, get, new_pool, snapshot};
-use daxcow_tests::mapped::{StopAtEnd, word};
+use daxcow_tests::mapped::{StopAtEnd, count_up, word};
 use daxcow_tests::place::Place;
 use daxcow_tests::rng::{Rng, seed_from_env};
 
@@ -45,14 +45,7 @@ fn stores_survive_dedupe_and_defragmenting() {
         let at_end = StopAtEnd(&stop);
         let storers = places.map(|(which, at)| {
             let (word, stop) = (word(&mappings[which], at), &stop);
-            scope.spawn(move || {
-                let mut number = 0;
-                while !stop.load(Ordering::Relaxed) {
-                    number += 1;
-                    word.store(number, Ordering::SeqCst);
-                }
-                number
-            })
+            scope.spawn(move || count_up(word, stop))
         });
         for round in 0..24_u64 {
             let at = rng.below(BLOCKS - 8) * BLOCK_SIZE;

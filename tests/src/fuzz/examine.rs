@@ -3,9 +3,10 @@
 //! and come soon.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use daxcow::{ErrorKind, FileKind, FileOptions, OpenOptions, Pool, RollbackOptions};
+
+use super::clock::Clock;
 
 /// Directories and files that are looked at: a damaged pool may have names without end.
 const NAMES_MAX: usize = 400;
@@ -13,8 +14,6 @@ const NAMES_MAX: usize = 400;
 const BYTES_MAX: u64 = 3 << 20;
 /// Bytes mapped in a file whose extents are listed: a map of 2^48 bytes may be told by a few nodes.
 const LISTED_MAX: u64 = 16 << 20;
-/// No single call takes longer than this.
-const CALL_MAX: Duration = Duration::from_secs(8);
 
 /// What was seen of a pool.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -52,17 +51,13 @@ impl Mode {
 
 struct Examination {
     seen: Seen,
-    last: Instant,
+    clock: Clock,
 }
 
 impl Examination {
     /// Notes the answer of a call. The error is one that no damage may bring about.
     fn note<T>(&mut self, what: &str, answer: daxcow::Result<T>) -> Result<Option<T>, String> {
-        let took = self.last.elapsed();
-        self.last = Instant::now();
-        if took > CALL_MAX {
-            return Err(format!("{what} took {took:?}"));
-        }
+        self.clock.lap(what)?;
         match answer {
             Ok(value) => Ok(Some(value)),
             Err(error) if matches!(error.kind(), ErrorKind::Forked | ErrorKind::Io | ErrorKind::Busy) => {
@@ -84,7 +79,7 @@ impl Examination {
 /// # Errors
 /// What no pool may do, whatever its bytes.
 pub fn examine(path: &Path, mode: Mode) -> Result<Seen, String> {
-    let mut examination = Examination { seen: Seen::default(), last: Instant::now() };
+    let mut examination = Examination { seen: Seen::default(), clock: Clock::start() };
     match mode {
         Mode::Write => examination.write(path)?,
         Mode::Read => {

@@ -12,12 +12,14 @@
 //! | module | what else |
 //! |---|---|
 //! | [`bases`] | the pools that inputs damage, kept in the tree |
+//! | `clock` | how long a call may take |
 //! | [`examine`] | using everything in a damaged pool |
 //! | [`runner`] | the corpus in the tree, and seeded random inputs, without a fuzzer |
 //!
 //! Whatever the input, no driver may panic, hang, die, fill the memory, or be told a lie.
 
 pub mod bases;
+mod clock;
 pub mod examine;
 pub mod fields;
 pub mod image_bytes;

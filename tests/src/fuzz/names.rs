@@ -13,8 +13,7 @@ use daxcow::{ErrorKind, Place as InPool, Pool};
 use daxcow_sqlite::probe::{self, Purpose};
 
 use super::Bench;
-use super::paths::{Piece, as_path, joined};
-use crate::fixture::{file, new_pool};
+use super::paths::{Piece, as_path, joined, small_pool};
 
 /// Result codes of SQLite, without what extends them.
 const IOERR: i32 = 10;
@@ -96,14 +95,7 @@ pub(super) fn run(bench: &Bench, input: &[u8]) -> Result<(), String> {
     let begun = start(bench, input.start).map_err(|error| error.to_string())?;
     let mut name = [begun.as_os_str().as_bytes(), &joined(&input.pieces)].concat();
     name.retain(|&byte| byte != 0);
-    let pool_path = bench.place.pool();
-    if pool_path.exists() {
-        std::fs::remove_file(&pool_path).map_err(|error| error.to_string())?;
-    }
-    let pool = new_pool(&bench.place, 16);
-    pool.create_dir("/d").map_err(|error| error.to_string())?;
-    drop(file(&pool, "/f"));
-    pool.create_snapshot::<&str>("s", &[]).map_err(|error| error.to_string())?;
+    let pool = small_pool(bench)?;
     let full = judged(probe::full_path(&name), "full path", &name)?;
     let place = both_agree(&name, full.as_deref())?;
     if let (Some(full), Some(place)) = (full, place) {

@@ -58,18 +58,25 @@ pub(super) fn as_path(bytes: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(bytes))
 }
 
-/// Tries one input.
-pub(super) fn run(bench: &Bench, input: &[u8]) -> Result<(), String> {
-    let Ok(input) = Input::arbitrary_take_rest(Unstructured::new(input)) else { return Ok(()) };
-    let pool_path = bench.place.pool();
-    let (first, second) = (joined(&input.first), joined(&input.second));
-    if pool_path.exists() {
-        std::fs::remove_file(&pool_path).map_err(|error| error.to_string())?;
+/// A new pool that holds the directory `/d`, the file `/f` and the snapshot `s`, in the place of the last one.
+pub(super) fn small_pool(bench: &Bench) -> Result<Pool, String> {
+    let path = bench.place.pool();
+    if path.exists() {
+        std::fs::remove_file(&path).map_err(|error| error.to_string())?;
     }
     let pool = new_pool(&bench.place, 16);
     pool.create_dir("/d").map_err(|error| error.to_string())?;
     drop(file(&pool, "/f"));
     pool.create_snapshot::<&str>("s", &[]).map_err(|error| error.to_string())?;
+    Ok(pool)
+}
+
+/// Tries one input.
+pub(super) fn run(bench: &Bench, input: &[u8]) -> Result<(), String> {
+    let Ok(input) = Input::arbitrary_take_rest(Unstructured::new(input)) else { return Ok(()) };
+    let pool = small_pool(bench)?;
+    let pool_path = bench.place.pool();
+    let (first, second) = (joined(&input.first), joined(&input.second));
     let prefix: &[u8] = if input.in_pool { pool_path.as_os_str().as_bytes() } else { b"" };
     splits_where_the_pool_is([prefix, first.as_slice()].concat().as_slice(), &pool_path)?;
     call(&pool, input.call, as_path(&first), as_path(&second))?;

@@ -2,7 +2,6 @@
 //! the snapshot appears whole and can be used like any other, or an error says what is wrong and nothing new can be seen.
 
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
 
 use arbitrary::{Arbitrary, Unstructured};
 use daxcow::{
@@ -12,6 +11,7 @@ use daxcow::{
 
 use super::Bench;
 use super::bases::{Bases, Kind as Base};
+use super::clock::Clock;
 use crate::anatomy::Image;
 use crate::anatomy::stream::{HEADER_FIELDS, Kind, POSITION, Record, Stream, number, set_number};
 use crate::place::Place;
@@ -23,8 +23,6 @@ const NAMES_MAX: usize = 200;
 /// Bytes of a file that are read, and allocated bytes up to which a snapshot is sent again: a few records can say what has
 /// no end, by cloning a file onto itself again and again.
 const BYTES_MAX: u64 = 1 << 20;
-/// No single call takes longer than this.
-const CALL_MAX: Duration = Duration::from_secs(8);
 /// The name that a snapshot is received under, unless the input wants that of the stream.
 const RECEIVED: &str = "received";
 
@@ -304,17 +302,13 @@ struct Sight {
 }
 
 struct Trial {
-    last: Instant,
+    clock: Clock,
 }
 
 impl Trial {
     /// The answer of a call, or nothing for an error that a stream may bring about.
     fn note<T>(&mut self, what: &str, answer: daxcow::Result<T>) -> Result<Option<T>, String> {
-        let took = self.last.elapsed();
-        self.last = Instant::now();
-        if took > CALL_MAX {
-            return Err(format!("{what} took {took:?}"));
-        }
+        self.clock.lap(what)?;
         match answer {
             Ok(value) => Ok(Some(value)),
             Err(error) => match error.kind() {
@@ -420,7 +414,7 @@ pub(super) fn run(bench: &Bench, input: &[u8]) -> Result<(), String> {
     let receiver = usize::from(input.base) / material.streams.len() % material.pools.len();
     let path = bench.place.pool();
     material.pools[receiver].store_over(&path).map_err(|error| error.to_string())?;
-    let mut trial = Trial { last: Instant::now() };
+    let mut trial = Trial { clock: Clock::start() };
     let pool = trial.must("open", Pool::open(&path, &OpenOptions::new()))?;
     let before = trial.sight(&pool)?;
     let mut stream = material.streams[which].clone();
