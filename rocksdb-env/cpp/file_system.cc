@@ -63,16 +63,7 @@ IOStatus PoolFileSystem::NewRandomAccessFile(const std::string& name, const File
                                              IODebugContext* dbg) {
   result->reset();
   Place place(name);
-  if (place.outside()) {
-    IOStatus status = target()->NewRandomAccessFile(name, options, result, dbg);
-    if (status.ok()) {
-      GiveBuffers(result);
-    }
-    return status;
-  }
-  if (!place.ok()) {
-    return place.status();
-  }
+  DAXCOW_IN_POOL(place, WithBuffers(target()->NewRandomAccessFile(name, options, result, dbg), result));
   FilePtr file;
   IOStatus status = Open(place, name, DAXCOW_READ, "While opening a file for random read", &file);
   if (!status.ok()) {

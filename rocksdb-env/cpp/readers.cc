@@ -49,11 +49,12 @@ class BufferingFile : public rocksdb::FSRandomAccessFileOwnerWrapper {
 
 }  // namespace
 
-void GiveBuffers(std::unique_ptr<rocksdb::FSRandomAccessFile>* file) {
+IOStatus WithBuffers(IOStatus opened, std::unique_ptr<rocksdb::FSRandomAccessFile>* file) {
   FSReadRequest request;
-  if (Keep(&request, nullptr, 0)) {
+  if (opened.ok() && Keep(&request, nullptr, 0)) {
     file->reset(new BufferingFile(std::move(*file)));
   }
+  return opened;
 }
 
 size_t UniqueId(const daxcow_file* file, char* id, size_t max_size) {

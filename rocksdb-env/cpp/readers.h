@@ -18,8 +18,9 @@ using rocksdb::Slice;
 // An id that no other file of this or another environment has, of 27 bytes; 0 where it does not fit.
 size_t UniqueId(const daxcow_file* file, char* id, size_t max_size);
 
-// Has a file of the host answer requests without a buffer (FSSupportedOps::kFSBuffer), where RocksDB makes such.
-void GiveBuffers(std::unique_ptr<rocksdb::FSRandomAccessFile>* file);
+// Has a file of the host, if it was opened, answer requests without a buffer (FSSupportedOps::kFSBuffer), where RocksDB makes
+// such. Answers `opened`.
+IOStatus WithBuffers(IOStatus opened, std::unique_ptr<rocksdb::FSRandomAccessFile>* file);
 
 class PoolSequentialFile : public rocksdb::FSSequentialFile {
  public:

@@ -202,15 +202,13 @@ impl History<'_> {
             let versions: Vec<Version<'_>> = versions
                 .filter_map(|at| {
                     let content = &self.states[at].file(node)?.content;
-                    let before = at.checked_sub(1).and_then(|index| {
-                        matches!(self.ops.get(index)?, Op::SetLen { .. }).then_some(&self.states[index])
+                    let made = at.checked_sub(1).and_then(|index| Some((index, self.ops.get(index)?)));
+                    let cut = made.is_some_and(|(index, op)| {
+                        let before = self.states[index].file(node).map_or(0, |file| file.content.len());
+                        matches!(op, Op::SetLen { .. }) && before > content.len()
                     });
-                    let longer =
-                        before.and_then(|state| state.file(node)).map_or(0, |file| file.content.len());
-                    let op = at.checked_sub(1).and_then(|index| Some((index, self.ops.get(index)?)));
-                    let stored = op.filter(|(index, op)| self.changes(op, *index) == Some(node));
-                    let stored = stored.and_then(|(_, op)| span_of(op));
-                    Some(Version { content, cut: longer > content.len(), stored })
+                    let stored = made.filter(|(index, op)| self.changes(op, *index) == Some(node));
+                    Some(Version { content, cut, stored: stored.and_then(|(_, op)| span_of(op)) })
                 })
                 .collect();
             // Where it is missing the comparison of the whole says so.

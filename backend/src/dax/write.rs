@@ -117,7 +117,7 @@ pub(super) fn grow_to(store: &Store, inode: &Inode, size: u64, how: SizeChange) 
     }
 }
 
-/// Stores a range without regard to the file's size.
+/// Stores a range, beyond the end of the file too, whose size stays.
 pub(super) fn store_range(store: &Store, inode: &Inode, offset: u64, from: Source<'_>) -> Result<()> {
     let end = offset + from.len();
     let mut at = offset;
