@@ -101,6 +101,7 @@ fn sequences() -> Vec<Sequence> {
     let mut all = vec![
         Sequence { name: "a node is dropped and its block reused".into(), ops: reused_node() },
         Sequence { name: "a node is freed and its block reused".into(), ops: freed_node() },
+        Sequence { name: "a block is reused for a part of a hole".into(), ops: reused_in_hole() },
         Sequence { name: "open".into(), ops: vec![] },
     ];
     all.extend(PAIRS.iter().map(|(one, other)| {
@@ -137,6 +138,18 @@ fn freed_node() -> Vec<Op> {
         write(0, 81_920, 4096),
         write(1, 122_880, 4096),
         write(1, 204_800, 4096),
+    ]
+}
+
+/// Blocks that were freed last, which hold what somebody wrote, are taken for parts of holes.
+fn reused_in_hole() -> Vec<Op> {
+    let write = |slot, offset, len| Op::Write { slot, span: Span { offset, len }, seed: 53 };
+    vec![
+        write(3, 0, 20_000),
+        Op::PoolSync { member: 0 },
+        Op::SetLen { slot: 3, len: 0 },
+        write(1, 20_000, 100),
+        write(1, 33_000, 100),
     ]
 }
 
