@@ -41,7 +41,7 @@ pub(crate) fn exists(name: &[u8]) -> daxcow::Result<Option<bool>> {
 
 fn remembered(entries: &mut [Entry], name: &[u8]) -> Option<daxcow::Result<bool>> {
     let entry = entries.iter_mut().find(|entry| *entry.name == *name)?;
-    let pool = entry.pool.upgrade()?;
+    let pool = entry.pool.upgrade().filter(|pool| !pool.pool.is_inherited())?;
     let inner = pool.inner_of(name)?;
     Some(pool.pool.exists_known(inner, &mut entry.known))
 }
