@@ -1,12 +1,14 @@
 //! Reference counts: one u32 a block, raised before the reference exists and lowered after it is durably gone.
 
+use zerocopy::IntoBytes;
+
 use super::Space;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::entry::{Entry, NODE_ENTRIES, Root, lost};
 use crate::format::layout::{self, FIRST_GROUP_BLOCK, GROUP_BLOCKS};
 use crate::pmem::{Mistake, Region, mistake};
 use crate::runtime::at;
-use crate::units::{BLOCK_BYTES, BlockNumber, CHUNK_BLOCKS, PoolOffset};
+use crate::units::{BlockNumber, CHUNK_BLOCKS, PoolOffset};
 
 /// Counts above this are refused: room for raises in flight on many threads before the word would wrap.
 pub(crate) const COUNT_MAX: u32 = u32::MAX - (1 << 16);
@@ -47,12 +49,9 @@ pub(crate) const fn chunk_hint(block: BlockNumber) -> (PoolOffset, u32) {
 
 /// Reads a node into ordinary memory.
 pub(crate) fn read_node(region: &Region, node: BlockNumber) -> Result<Box<[u64; 512]>> {
-    let mut bytes = [0u8; BLOCK_BYTES];
-    region.read(node.offset(), &mut bytes)?;
-    let mut words = Box::new([0; 512]);
-    for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(8)) {
-        *word = u64::from_le_bytes(bytes.try_into().unwrap_or_default());
-    }
+    let mut words = Box::new([0_u64; 512]);
+    region.read(node.offset(), words.as_mut_bytes())?;
+    words.iter_mut().for_each(|word| *word = u64::from_le(*word));
     Ok(words)
 }
 
