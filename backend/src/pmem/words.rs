@@ -150,7 +150,15 @@ impl Region {
         done.map(|done| done as u64).map_err(|lost| self.lost(lost, at, 4 * count, Intent::Store))
     }
 
-    /// Has the line of `at`, a place in the pool or not, brought to the cache, to be stored to soon.
+    /// Has the line of `at`, a place in the pool or not, brought to the cache.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, at: PoolOffset) {
+        if at.0 < self.len() {
+            arch::prefetch(self.address(at).as_ptr());
+        }
+    }
+
+    /// As [`Region::prefetch`], to be stored to soon.
     #[inline(always)]
     pub(crate) fn prefetch_for_store(&self, at: PoolOffset) {
         if at.0 < self.len() {

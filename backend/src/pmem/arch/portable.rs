@@ -92,6 +92,10 @@ pub(in crate::pmem) unsafe fn double_ones(to: *mut u32, count: usize) -> Result<
 
 /// There is no such hint.
 #[inline(always)]
+pub(in crate::pmem) fn prefetch(_: *const u8) {}
+
+/// Nor this one.
+#[inline(always)]
 pub(in crate::pmem) fn prefetch_for_store(_: *const u8) {}
 
 /// # Safety
