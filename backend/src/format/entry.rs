@@ -85,6 +85,16 @@ impl Entry {
     }
 }
 
+/// Whether `words` say, from slot `slot` of a node on, that the blocks from `first` on follow each other at level 0.
+pub(crate) fn are_consecutive(words: &[u64], first: Entry, slot: u64) -> bool {
+    let end = first.block.0 + words.len() as u64;
+    let content = first.block.0 | first.flags() << BLOCK_BITS;
+    words.last().is_some_and(|last| (last & BLOCK_MASK) + 1 == end)
+        && (0..)
+            .zip(words)
+            .all(|(n, &word)| word == word::seal(content + n, Salt::MapEntry, place(0, slot + n)))
+}
+
 /// The first of `words`, a node or the beginning of one, that is no entry naming a block at `level` and no hole.
 pub(crate) fn first_bad(words: &[u64], level: u8) -> Option<usize> {
     let is_bad = |(slot, &word): (u64, &u64)| Entry::decode(word, level, slot).is_err();

@@ -54,9 +54,7 @@ pub(crate) const fn chunk_hint(block: BlockNumber) -> (PoolOffset, u32) {
 pub(crate) fn read_node(region: &Region, node: BlockNumber) -> Result<Box<[u64; 512]>> {
     let mut words = Box::new([0_u64; 512]);
     region.read(node.offset(), words.as_mut_bytes())?;
-    for word in &mut *words {
-        *word = u64::from_le(*word);
-    }
+    words.iter_mut().for_each(|word| *word = u64::from_le(*word));
     Ok(words)
 }
 
