@@ -5,9 +5,10 @@
 
 mod batch;
 mod options;
+mod pinned;
 
 use std::sync::Arc;
-use std::sync::Weak;
+use std::sync::{OnceLock, Weak};
 
 use parking_lot::Mutex;
 
@@ -16,9 +17,10 @@ pub use self::options::FileOptions;
 use crate::dax::batch::{Side, check_no_batch};
 pub use crate::dax::dedupe::Dedupe;
 use crate::dax::mapping::live::flush as flush_mapped;
-use crate::dax::mapping::{Mapping, MappingMut, not_mapped, out_of_mappings};
+use crate::dax::mapping::{MappingMut, not_mapped, out_of_mappings};
 pub use crate::dax::range::{Extent, ExtentKind};
-use crate::dax::view::{Pinned, View, Views};
+use crate::dax::settled::Settled;
+use crate::dax::view::Pinned;
 use crate::dax::write::{SizeChange, Source};
 use crate::dax::{self, range};
 use crate::error::{Error, ErrorKind, Result};
@@ -46,11 +48,13 @@ pub struct File {
     handle: HandleId,
     options: FileOptions,
     pinned: Mutex<Weak<Pinned>>,
+    settled: OnceLock<Option<Settled>>,
 }
 
 impl File {
     pub(crate) fn new(pool: Pool, open: Arc<OpenInode>, options: FileOptions) -> File {
-        File { pool, open, handle: HandleId::new(), options, pinned: Mutex::new(Weak::new()) }
+        let (pinned, settled) = (Mutex::default(), OnceLock::new());
+        File { pool, open, handle: HandleId::new(), options, pinned, settled }
     }
 
     /// Another handle of the same file, with the same access; also of a file without a name. It has locks of its own.
@@ -421,33 +425,6 @@ impl File {
         Ok(Batch { pool: self.pool.clone(), open: self.open.clone(), side: Some(side) })
     }
 
-    /// A pointer to the `len` bytes at `offset`, valid and unchanged until it is dropped; nothing where they are not data
-    /// in one piece of the pool, or pass the end.
-    ///
-    /// # Errors
-    /// `NoSpace` if the pin cannot be noted; `TooManyLinks`, `MediaError`, `Corrupt`.
-    pub fn view(&self, offset: u64, len: usize) -> Result<Option<View>> {
-        View::of(&self.pinned()?, offset, len as u64)
-    }
-
-    /// All of the file, readable in place as it is now, whatever is written, truncated or removed meanwhile.
-    ///
-    /// # Errors
-    /// As [`File::view`].
-    pub fn views(&self) -> Result<Views> {
-        Views::of(&self.pinned()?)
-    }
-
-    /// Maps `[offset, offset + len)` as contiguous memory that holds the present state and does not change, whatever is written,
-    /// truncated or removed afterwards. `offset` is a multiple of 4096. See [`Mapping`].
-    ///
-    /// # Errors
-    /// `InvalidInput` for an offset that is not aligned and a range that is empty or passes the end;
-    /// `NoSpace` if the pin cannot be noted; `TooManyLinks`, `MediaError`, `Corrupt`, `Io`.
-    pub fn map(&self, offset: u64, len: u64) -> Result<Mapping> {
-        Mapping::new(&self.pinned()?, offset, len)
-    }
-
     /// Maps `[offset, offset + len)` as contiguous memory that is shared with all who read, write or map the file, and can be
     /// stored to. `offset` is a multiple of 4096. See [`MappingMut`].
     ///
@@ -459,20 +436,6 @@ impl File {
         self.readable()?;
         self.writable()?;
         MappingMut::new(self.core(), &self.open, offset, len)
-    }
-
-    /// The present state, pinned; views and mappings made of the same state share the pin.
-    fn pinned(&self) -> Result<Arc<Pinned>> {
-        self.readable()?;
-        let mut cached = self.pinned.lock();
-        match cached.upgrade() {
-            Some(pinned) if pinned.is_current(self.target())? => Ok(pinned),
-            _ => {
-                let pinned = Arc::new(Pinned::new(self.core(), self.target())?);
-                *cached = Arc::downgrade(&pinned);
-                Ok(pinned)
-            }
-        }
     }
 
     /// Takes one of the file's 16 numbered advisory locks, shared by all handles of all processes. Never waits: `false`

@@ -61,6 +61,7 @@ pub use mount::repair::{RepairReport, Repaired};
 pub use mount::usage::SpaceUsage;
 pub use mount::{CreateOptions, OpenOptions};
 pub use namespace::resolve::KnownName;
+pub use os::per_process::PerProcess;
 pub use path::{PoolPath, split_pool_path};
 pub use place::Place;
 pub use pmem::medium::{Dax, Durability, FlushMode, Granularity, Medium};

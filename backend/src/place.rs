@@ -8,6 +8,7 @@ use parking_lot::RwLock;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::mount::OpenOptions;
+use crate::os::per_process::PerProcess;
 use crate::path::{normal, split_pool_path};
 use crate::pool::{Pool, WeakPool};
 
@@ -29,7 +30,7 @@ struct Known {
     pool: WeakPool,
 }
 
-static KNOWN: RwLock<Vec<Known>> = RwLock::new(Vec::new());
+static KNOWN: PerProcess<RwLock<Vec<Known>>> = PerProcess::new(RwLock::default);
 
 impl Place {
     /// Follows `path` into the pool it goes through, which is opened if this process has it not open by this call already:
@@ -56,7 +57,7 @@ impl Place {
         let host = found.pool.canonicalize().map_err(|error| Error::os("realpath", error).at(&found.pool))?;
         let pool = Place::open_pool(&host)?;
         let prefix = [host.as_os_str().as_bytes(), b"/"].concat();
-        let mut list = KNOWN.write();
+        let mut list = KNOWN.get().write();
         list.retain(|known| known.prefix != prefix && known.pool.upgrade().is_some());
         list.push(Known { prefix, pool: pool.downgrade() });
         Ok(Some(Place { pool, path: found.normal(), host }))
@@ -97,7 +98,7 @@ impl Place {
 /// The place of a normal path below the host path of a pool that is open.
 fn known(path: &Path) -> Option<Place> {
     let bytes = path.as_os_str().as_bytes();
-    let list = KNOWN.read();
+    let list = KNOWN.get().read();
     let known = list.iter().find(|known| bytes.starts_with(&known.prefix))?;
     let inner = &bytes[known.prefix.len() - 1..];
     let host = Path::new(OsStr::from_bytes(&known.prefix[..known.prefix.len() - 1]));

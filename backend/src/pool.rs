@@ -26,6 +26,7 @@ use crate::namespace::tree::Authority;
 use crate::namespace::tree::Namespace;
 use crate::namespace::{format_namespace, resolve};
 use crate::os::file::identity;
+use crate::os::per_process::PerProcess;
 use crate::pmem::Access;
 use crate::pmem::medium::Durability;
 use crate::stat::{DirEntry, Metadata};
@@ -45,8 +46,8 @@ pub(crate) struct WeakPool(Weak<Inner>);
 impl WeakPool {
     /// The pool, if somebody still holds it and this process opened it.
     pub(crate) fn upgrade(&self) -> Option<Pool> {
-        let inner = self.0.upgrade()?;
-        inner.core.store.runtime.region.check_fork().is_ok().then_some(Pool { inner })
+        let pool = Pool { inner: self.0.upgrade()? };
+        (!pool.is_inherited()).then_some(pool)
     }
 }
 
@@ -58,7 +59,7 @@ struct Inner {
 }
 
 /// Pools opened by [`Pool::open_shared`], by device and inode of the host file.
-static SHARED: Mutex<Option<SharedPools>> = Mutex::new(None);
+static SHARED: PerProcess<Mutex<SharedPools>> = PerProcess::new(Mutex::default);
 
 type SharedPools = HashMap<(u64, u64), WeakPool>;
 
@@ -95,8 +96,7 @@ impl Pool {
         let path = path.as_ref();
         let host = std::fs::File::open(path).map_err(|error| Error::os("open", error).at(path))?;
         let node = identity(&host).map_err(|error| Error::os("stat", error).at(path))?;
-        let mut shared = SHARED.lock();
-        let shared = shared.get_or_insert_default();
+        let mut shared = SHARED.get().lock();
         let key = (node.device, node.inode);
         if let Some(pool) = shared.get(&key).and_then(WeakPool::upgrade) {
             return Ok(pool);
@@ -116,6 +116,12 @@ impl Pool {
             Ok(inner) => mount::close::close(inner.core),
             Err(_) => Ok(()),
         }
+    }
+
+    /// Whether a process that this one was forked from has opened the pool: then all calls fail with `Forked`.
+    #[must_use]
+    pub fn is_inherited(&self) -> bool {
+        self.core().store.runtime.region.check_fork().is_err()
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {

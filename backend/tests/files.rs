@@ -144,6 +144,57 @@ fn a_view_stays_as_it_was() {
 }
 
 #[test]
+fn a_settled_read_is_a_read_whatever_happened_since_the_first() {
+    type Change = fn(&Pool, &File);
+    let changes: [(&str, Change); 9] = [
+        ("nothing", |_, _| {}),
+        ("overwritten", |_, file| file.write_at(&[9; 10], 5000).unwrap()),
+        ("stored to", |_, file| file.map_mut(0, 8192).unwrap().write_at(&[8; 10], 5000).unwrap()),
+        ("appended to", |_, file| assert_eq!(file.append(&[7; 5000]).unwrap(), 20_000)),
+        ("shorter", |_, file| file.set_len(6000).unwrap()),
+        ("shorter, and long again", |_, file| {
+            file.set_len(6000).unwrap();
+            file.set_len(30_000).unwrap();
+        }),
+        ("with a hole", |_, file| file.punch_hole(4096, 4096).unwrap()),
+        ("changed by a batch", |_, file| {
+            let mut batch = file.batch().unwrap();
+            batch.write_at(&[6; 10_000], 3000).unwrap();
+            batch.commit().unwrap();
+        }),
+        ("removed, and its space used", |pool, _| {
+            pool.remove_file("a").unwrap();
+            let other = pool.open_file("b", &rw()).unwrap();
+            while other.append(&[5; 1 << 20]).is_ok() {}
+        }),
+    ];
+    for (what, change) in changes {
+        let (_dir, pool) = pool();
+        let file = pool.open_file("a", &rw()).unwrap();
+        let text: Vec<u8> = (0..20_000_u32).map(|n| u8::try_from(n % 251).unwrap()).collect();
+        file.write_at(&text, 0).unwrap();
+        let reader = pool.open_file("a", &FileOptions::new().read(true)).unwrap();
+        let mut read = vec![0; 40_000];
+        assert_eq!(reader.read_settled_at(&mut read[..20_000], 0).unwrap(), 20_000);
+        assert!(read[..20_000] == text, "{what}");
+        change(&pool, &file);
+        for (offset, len) in
+            [(0, 40_000), (0, 10), (4096, 4096), (4990, 100), (19_990, 10), (19_990, 11), (40_000, 1)]
+        {
+            let mut expected = vec![1; len];
+            let (count, expected_count) = (
+                reader.read_settled_at(&mut read[..len], offset).unwrap(),
+                file.read_at(&mut expected, offset).unwrap(),
+            );
+            assert_eq!(count, expected_count, "{what}: {len} bytes at {offset}");
+            assert!(read[..count] == expected[..count], "{what}: {len} bytes at {offset}");
+        }
+        drop((file, reader));
+        assert!(pool.check().unwrap().is_clean(), "{what}");
+    }
+}
+
+#[test]
 fn ranges_are_cloned_as_the_kernel_clones_them() {
     let (_dir, pool) = pool();
     let source = pool.open_file("a", &rw()).unwrap();

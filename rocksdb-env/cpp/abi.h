@@ -59,6 +59,7 @@ daxcow_error* daxcow_place_sync(const daxcow_place* place);
 daxcow_error* daxcow_file_open(const daxcow_place* place, uint32_t flags, daxcow_file** file);
 void daxcow_file_close(daxcow_file* file);
 daxcow_error* daxcow_file_read(const daxcow_file* file, uint64_t offset, char* into, size_t len, size_t* done);
+daxcow_error* daxcow_file_read_settled(const daxcow_file* file, uint64_t offset, char* into, size_t len, size_t* done);
 daxcow_error* daxcow_file_append(const daxcow_file* file, const char* data, size_t len);
 daxcow_error* daxcow_file_append_atomically(const daxcow_file* file, const char* data, size_t len);
 daxcow_error* daxcow_file_write(const daxcow_file* file, uint64_t offset, const char* data, size_t len);

@@ -96,7 +96,7 @@ IOStatus PoolSequentialFile::Skip(uint64_t n) {
 
 IOStatus PoolRandomAccessFile::ReadInto(uint64_t offset, size_t n, char* into, Slice* result) const {
   size_t done = 0;
-  daxcow_error* error = daxcow_file_read(file_.get(), offset, into, n, &done);
+  daxcow_error* error = daxcow_file_read_settled(file_.get(), offset, into, n, &done);
   *result = Slice(into, done);
   return Done(error, "While reading at an offset of file", name_);
 }

@@ -38,7 +38,8 @@ class PoolSequentialFile : public rocksdb::FSSequentialFile {
   uint64_t position_ = 0;
 };
 
-// Reads copy. Nothing is cached, so there is nothing to prefetch. Requests without a buffer (FSSupportedOps::kFSBuffer) are
+// Reads copy, since RocksDB's FilePrefetchBuffer looks for the bytes in the buffer it gave, wherever the result points. Nothing
+// is cached, so there is nothing to prefetch. Requests without a buffer (FSSupportedOps::kFSBuffer) are
 // answered out of the pool: the file is pinned as it is at the first of them, until it is closed and RocksDB has given back
 // what it was answered.
 class PoolRandomAccessFile : public rocksdb::FSRandomAccessFile {

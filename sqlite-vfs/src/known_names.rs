@@ -4,7 +4,7 @@
 //! until somebody, in whatever process, changes a directory on the way.
 
 use crate::pools::{self, OpenPool, PoolRef};
-use daxcow::KnownName;
+use daxcow::{ErrorKind, KnownName};
 use std::cell::RefCell;
 use std::sync::{Arc, Weak};
 
@@ -25,7 +25,7 @@ thread_local! {
 pub(crate) fn exists(name: &[u8]) -> daxcow::Result<Option<bool>> {
     // A thread that is ending remembers nothing any more.
     let remembered = ENTRIES.try_with(|entries| remembered(&mut entries.borrow_mut(), name)).ok().flatten();
-    match remembered {
+    let answer = match remembered {
         Some(answer) => answer.map(Some),
         None => pools::with_name(name, |pool, inner| {
             let mut known = KnownName::default();
@@ -36,12 +36,17 @@ pub(crate) fn exists(name: &[u8]) -> daxcow::Result<Option<bool>> {
             }
             Ok(exists)
         }),
+    };
+    match answer {
+        // A database's name may be so long that those of its journal and its WAL are too long.
+        Err(error) if error.kind() == ErrorKind::NameTooLong => Ok(Some(false)),
+        answer => answer,
     }
 }
 
 fn remembered(entries: &mut [Entry], name: &[u8]) -> Option<daxcow::Result<bool>> {
     let entry = entries.iter_mut().find(|entry| *entry.name == *name)?;
-    let pool = entry.pool.upgrade()?;
+    let pool = entry.pool.upgrade().filter(|pool| !pool.pool.is_inherited())?;
     let inner = pool.inner_of(name)?;
     Some(pool.pool.exists_known(inner, &mut entry.known))
 }

@@ -12,6 +12,9 @@ use daxcow::{ErrorKind, File, FileOptions};
 use std::ffi::c_int;
 use std::path::{Path, PathBuf};
 
+/// The longest name of a file, in bytes.
+const NAME_MAX: usize = 255;
+
 /// The arguments of xOpen.
 pub(crate) struct OpenRequest<'a> {
     /// The full name.
@@ -43,6 +46,9 @@ pub(crate) fn open(request: &OpenRequest<'_>) -> Outcome<Option<OpenAnswer>> {
     if flags & journal == journal {
         // SQLite creates a journal only to write one itself; a journal that is to be played back it just opens. This is
         // on the way of every transaction, and its database has the pool open.
+        if name_is_too_long(request.name) {
+            return Err(code::CANTOPEN.into());
+        }
         let pool =
             pools::with_name(request.name, |pool, _| Ok(PoolRef::clone(pool))).or_code(code::CANTOPEN)?;
         let file = pool.map(|pool| Opened::Journal(PrivateJournal::new(pool)));
@@ -71,6 +77,11 @@ pub(crate) fn open(request: &OpenRequest<'_>) -> Outcome<Option<OpenAnswer>> {
         Opened::Plain(PlainFile::new(pool, file))
     };
     Ok(Some(OpenAnswer { file, flags }))
+}
+
+/// Whether no file can have the last name of a path, as where SQLite has added to a long name.
+fn name_is_too_long(path: &[u8]) -> bool {
+    path.len() > NAME_MAX && !path[path.len() - NAME_MAX - 1..].contains(&b'/')
 }
 
 /// Opens the file as the flags ask, or only for reading where writing is not permitted.

@@ -1,6 +1,6 @@
 //! The pools that this process has open, each for as long as a file in it is.
 
-use daxcow::{Place, Pool, PoolPath};
+use daxcow::{PerProcess, Place, Pool, PoolPath};
 use parking_lot::RwLock;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -16,7 +16,7 @@ pub(crate) struct OpenPool {
 
 pub(crate) type PoolRef = Arc<OpenPool>;
 
-static OPEN: RwLock<Vec<Weak<OpenPool>>> = RwLock::new(Vec::new());
+static OPEN: PerProcess<RwLock<Vec<Weak<OpenPool>>>> = PerProcess::new(RwLock::default);
 
 impl OpenPool {
     /// The path in this pool that the full name `name` stands for, if it is one.
@@ -56,7 +56,7 @@ pub(crate) fn open(path: &Path) -> daxcow::Result<PoolRef> {
     let pool = Place::open_pool(path)?;
     let prefix = [path.as_os_str().as_bytes(), b"/"].concat();
     let open = Arc::new(OpenPool { pool, prefix });
-    let mut list = OPEN.write();
+    let mut list = OPEN.get().write();
     list.retain(|pool| pool.strong_count() > 0);
     list.push(Arc::downgrade(&open));
     Ok(open)
@@ -72,7 +72,7 @@ pub(crate) fn with_name<R>(
         let mut pools = list.iter().rev().filter_map(Weak::upgrade);
         pools.find_map(|pool| pool.inner_of(name).map(|inner| (pool, inner)))
     };
-    let found = newest(&OPEN.read());
+    let found = newest(&OPEN.get().read());
     if let Some((pool, inner)) = found {
         return body(&pool, inner).map(Some);
     }

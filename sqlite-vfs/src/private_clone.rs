@@ -7,7 +7,7 @@
 use crate::ffi::connection::OwnConnection;
 use crate::open::sibling;
 use crate::pools::PoolRef;
-use daxcow::{ErrorKind, File, FileOptions};
+use daxcow::{ErrorKind, File, FileOptions, PerProcess};
 use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -23,7 +23,7 @@ struct Entry {
     files: [Option<File>; SUFFIXES.len()],
 }
 
-static ENTRIES: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
+static ENTRIES: PerProcess<Mutex<Vec<Entry>>> = PerProcess::new(Mutex::default);
 /// How many there are: every question about a name asks.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
@@ -32,7 +32,7 @@ fn with_file<R>(name: &[u8], body: impl FnOnce(&mut Option<File>, &PoolRef) -> R
     if COUNT.load(Ordering::Acquire) == 0 {
         return None;
     }
-    let mut entries = ENTRIES.lock();
+    let mut entries = ENTRIES.get().lock();
     entries
         .iter_mut()
         .find_map(|entry| {
@@ -100,7 +100,7 @@ impl PrivateClone {
             return Err(format!("there is no database {}", original.display()));
         }
         let name = pool.full_name(&private_path());
-        let mut entries = ENTRIES.lock();
+        let mut entries = ENTRIES.get().lock();
         entries.push(Entry { name: name.clone(), pool: PoolRef::clone(pool), files });
         COUNT.store(entries.len(), Ordering::Release);
         Ok(PrivateClone { name })
@@ -140,7 +140,7 @@ impl PrivateClone {
 impl Drop for PrivateClone {
     fn drop(&mut self) {
         let mut gone = Vec::new();
-        let mut entries = ENTRIES.lock();
+        let mut entries = ENTRIES.get().lock();
         gone.extend(entries.extract_if(.., |entry| entry.name == self.name));
         COUNT.store(entries.len(), Ordering::Release);
         drop(entries); // closing files under the lock would hold up every other thread's questions

@@ -3,7 +3,7 @@
 //! that lies in it, are one transaction of the pool; databases of different pools are published one pool after the other.
 
 use crate::pools::{OpenPool, PoolRef};
-use daxcow::Batch;
+use daxcow::{Batch, PerProcess};
 use parking_lot::Mutex;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ struct Waiting {
     batch: Batch,
 }
 
-static WAITING: Mutex<Vec<Waiting>> = Mutex::new(Vec::new());
+static WAITING: PerProcess<Mutex<Vec<Waiting>>> = PerProcess::new(Mutex::default);
 /// How many wait: every xDelete asks.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -28,7 +28,7 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 /// Leaves a complete `batch` to wait for the removal of `super_journal`.
 pub(crate) fn wait(super_journal: &[u8], pool: PoolRef, batch: Batch) -> Ticket {
     let ticket = NEXT.fetch_add(1, Ordering::Relaxed);
-    let mut waiting = WAITING.lock();
+    let mut waiting = WAITING.get().lock();
     waiting.push(Waiting { ticket, super_journal: super_journal.to_vec(), pool, batch });
     COUNT.store(waiting.len(), Ordering::Release);
     Ticket(ticket)
@@ -36,7 +36,7 @@ pub(crate) fn wait(super_journal: &[u8], pool: PoolRef, batch: Batch) -> Ticket 
 
 /// Takes a batch back: the transaction is rolled back. `None` if it was published meanwhile.
 pub(crate) fn take_back(ticket: &Ticket) -> Option<Batch> {
-    let mut waiting = WAITING.lock();
+    let mut waiting = WAITING.get().lock();
     let at = waiting.iter().position(|entry| entry.ticket == ticket.0)?;
     let entry = waiting.swap_remove(at);
     COUNT.store(waiting.len(), Ordering::Release);
@@ -45,14 +45,14 @@ pub(crate) fn take_back(ticket: &Ticket) -> Option<Batch> {
 
 /// Drops a batch, if it was not published meanwhile.
 pub(crate) fn give_up(ticket: &Ticket) {
-    let mut waiting = WAITING.lock();
+    let mut waiting = WAITING.get().lock();
     waiting.retain(|entry| entry.ticket != ticket.0);
     COUNT.store(waiting.len(), Ordering::Release);
 }
 
 /// Calls `body` with the waiting batch, or with `None` if it was published meanwhile.
 pub(crate) fn peek<R>(ticket: &Ticket, body: impl FnOnce(Option<&Batch>) -> R) -> R {
-    let waiting = WAITING.lock();
+    let waiting = WAITING.get().lock();
     body(waiting.iter().find(|entry| entry.ticket == ticket.0).map(|entry| &entry.batch))
 }
 
@@ -64,7 +64,7 @@ pub(crate) fn publish(super_journal: &[u8], place: Option<(&OpenPool, &Path)>) -
     }
     let mut ready = Vec::new();
     {
-        let mut waiting = WAITING.lock();
+        let mut waiting = WAITING.get().lock();
         ready.extend(waiting.extract_if(.., |entry| entry.super_journal == super_journal));
         COUNT.store(waiting.len(), Ordering::Release);
     }

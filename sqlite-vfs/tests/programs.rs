@@ -112,6 +112,30 @@ fn python_uses_the_preload_library_and_the_extension() {
     assert_eq!(number(&fixture.connect("extension.db"), "SELECT a FROM t"), 4);
 }
 
+/// As SQLite has it, a child must leave its parent's connections alone and opens its own.
+#[test]
+fn a_forked_child_opens_a_connection_of_its_own_beside_its_parents() {
+    let fixture = Fixture::new();
+    let script = "import os, sqlite3, sys\n\
+                  c = sqlite3.connect(sys.argv[1])\n\
+                  c.execute('CREATE TABLE t(a)')\n\
+                  c.execute('INSERT INTO t VALUES(4)')\n\
+                  c.commit()\n\
+                  child = os.fork()\n\
+                  if child == 0:\n\
+                  \x20   own = sqlite3.connect(sys.argv[1])\n\
+                  \x20   own.execute('INSERT INTO t VALUES(5)')\n\
+                  \x20   own.commit()\n\
+                  \x20   os._exit(0)\n\
+                  print(os.waitpid(child, 0)[1])\n\
+                  c.execute('INSERT INTO t VALUES(6)')\n\
+                  c.commit()\n\
+                  print(c.execute('SELECT count(*), sum(a) FROM t').fetchone())\n";
+    let path = fixture.path("main.db");
+    let output = program(PYTHON, &["-", &path.to_string_lossy()], Some(&shared_library(PRELOAD)), script);
+    assert_eq!(stdout(&output), "0\n(3, 15)\n");
+}
+
 #[test]
 fn the_preload_library_survives_a_shutdown_of_sqlite() {
     let fixture = Fixture::new();

@@ -40,6 +40,7 @@ const LOOKING: &[&str] = &[
     "Pool::path",
     "Pool::info",
     "Pool::durability",
+    "Pool::is_inherited",
     "Pool::usage",
     "Pool::check",
     "Pool::metadata",

@@ -1,6 +1,7 @@
-//! `kill`: half of the time deaths at every step, a quarter storms of killed processes on files, a quarter on databases.
+//! `kill`: half of the time deaths at every step, a quarter storms of killed processes on files, a quarter on databases; or deaths
+//! all the time.
 
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -31,11 +32,16 @@ impl Tally {
 }
 
 /// Kills processes until the time is up.
-pub(crate) fn kill(minutes: u64, seed: u64) -> anyhow::Result<ExitCode> {
-    let quarter = Duration::from_secs(60 * minutes) / 4;
-    let mut all = deaths(2 * quarter, seed)?;
-    all.add(&storms(quarter, seed)?);
-    all.add(&databases(quarter, seed)?);
+pub(crate) fn kill(minutes: u64, seed: u64, jobs: u64, only_deaths: bool) -> anyhow::Result<ExitCode> {
+    let time = Duration::from_secs(60 * minutes);
+    let mut all = Tally::default();
+    for part in deaths(if only_deaths { time } else { time / 2 }, seed, jobs)? {
+        all.add(&part);
+    }
+    if !only_deaths {
+        all.add(&storms(time / 4, seed)?);
+        all.add(&databases(time / 4, seed)?);
+    }
     println!(
         "kill: {} sequences, {} death steps, {} kills, survivors' longest wait {} ms, {} recoveries, {} failures",
         all.sequences,
@@ -48,15 +54,21 @@ pub(crate) fn kill(minutes: u64, seed: u64) -> anyhow::Result<ExitCode> {
     Ok(code(all.failures))
 }
 
-/// Deaths at every step, in a program built with the simulator.
-fn deaths(time: Duration, seed: u64) -> anyhow::Result<Tally> {
-    let output = Command::new("cargo")
-        .args(["run", "--quiet", "-p", "daxcow-tests", "--features", "sim", "--bin", "worker", "--"])
-        .args(["deaths", "all"])
-        .args([time.as_secs().to_string(), seed.to_string()])
-        .stderr(Stdio::inherit())
-        .output()
-        .context("cargo run")?;
+/// Deaths at every step, in programs built with the simulator, each of which has a part of them.
+fn deaths(time: Duration, seed: u64, jobs: u64) -> anyhow::Result<Vec<Tally>> {
+    let program = ["run", "--quiet", "-p", "daxcow-tests", "--features", "sim", "--bin", "worker", "--"];
+    let start = |part: u64| {
+        let numbers = [time.as_secs(), seed, part, jobs].map(|number| number.to_string());
+        let mut command = Command::new("cargo");
+        command.args(program).args(["deaths", "all"]).args(numbers).stdout(Stdio::piped());
+        command.spawn().context("cargo run")
+    };
+    let started = (0..jobs).map(start).collect::<anyhow::Result<Vec<_>>>()?;
+    started.into_iter().map(|child| told(&child.wait_with_output().context("waiting")?)).collect()
+}
+
+/// What a program with deaths says of itself.
+fn told(output: &Output) -> anyhow::Result<Tally> {
     let said = String::from_utf8_lossy(&output.stdout);
     let mut tally = Tally::default();
     for line in said.lines() {

@@ -27,7 +27,16 @@ enum Command {
     /// Run random operations against the reference model.
     Model(Campaign),
     /// Let processes die at every step of what they do, and kill them at random.
-    Kill(Campaign),
+    Kill {
+        #[command(flatten)]
+        campaign: Campaign,
+        /// Processes between which deaths at every step are shared out.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=256))]
+        jobs: u64,
+        /// All of the time for deaths at every step.
+        #[arg(long)]
+        deaths: bool,
+    },
     /// Crash operation sequences wherever it makes a difference, and recover; make mistakes, which must be found.
     Crash {
         #[command(flatten)]
@@ -79,7 +88,9 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Loc => sources::count_lines(),
         Command::FormatHash => sources::write_format_hash()?,
         Command::Model(campaign) => return campaigns::model(campaign.minutes, campaign.seed),
-        Command::Kill(campaign) => return kill::kill(campaign.minutes, campaign.seed),
+        Command::Kill { campaign, jobs, deaths } => {
+            return kill::kill(campaign.minutes, campaign.seed, jobs, deaths);
+        }
         Command::Crash { campaign, jobs, from } => {
             return campaigns::crash(campaign.minutes, campaign.seed, jobs, from);
         }

@@ -10,6 +10,7 @@
 //! | [`batch`] | any number of writes, published as one |
 //! | [`mapping`] | stretches of files as contiguous memory |
 //! | [`view`] | pointers into the pool, under a pin |
+//! | [`settled`] | copying out of places that are known, under a pin |
 //!
 //! Functions that change a file expect its lock to be held by the caller and the caller's operation to be marked at the
 //! cut gate.
@@ -19,6 +20,7 @@ pub(crate) mod dedupe;
 pub(crate) mod mapping;
 pub(crate) mod range;
 pub(crate) mod read;
+pub(crate) mod settled;
 pub(crate) mod share;
 pub(crate) mod view;
 pub(crate) mod write;

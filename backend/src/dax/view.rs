@@ -57,7 +57,7 @@ impl Pinned {
 
     /// Where byte `offset` lies, if it is data, and how many bytes from there on, up to `len`, lie next to each other or are
     /// a hole together.
-    fn run(&self, offset: u64, len: u64) -> Result<(Option<PoolOffset>, u64)> {
+    pub(super) fn run(&self, offset: u64, len: u64) -> Result<(Option<PoolOffset>, u64)> {
         let store = &self.core.store;
         let (first, mut bytes) = read_mapping(store, self.number, &self.tree, offset, len)?;
         while bytes < len {

@@ -11,14 +11,16 @@
 //! is copied by raising its children first; an exclusive one by moving them. Until the records are stored the change
 //! does not exist and [`Staged::cancel`] takes it back without a trace.
 
+use zerocopy::IntoBytes;
+
 use super::lookup::{Tree, load_entry};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::entry::{Entry, HEIGHT_MAX, NODE_ENTRIES, Root, span};
+use crate::format::entry::{self, Entry, HEIGHT_MAX, NODE_ENTRIES, Root, span};
 use crate::format::lane::Record;
 use crate::pmem::{Flushed, Mistake, mistake};
 use crate::space::counts::read_node;
-use crate::space::{Purpose, Reference, Reservation, Space};
-use crate::units::{BLOCK_BYTES, BlockNumber, FileBlock};
+use crate::space::{Purpose, Reference, References, Reservation, Space};
+use crate::units::{BlockNumber, FileBlock};
 
 /// What a range of a file is to become.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,14 +61,15 @@ pub(crate) struct Staged {
     /// What nobody refers to any more once the records are durable.
     pub(crate) dropped: Vec<Reference>,
     pub(super) fresh: Vec<BlockNumber>,
-    pub(super) raised: Vec<Reference>,
+    pub(super) raised: Vec<References>,
 }
 
 impl Staged {
     /// Takes everything back.
     pub(crate) fn cancel(self, space: &Space) -> Result<()> {
         space.give_back(&self.fresh);
-        space.lower_all(&self.raised)
+        let raised: Vec<Reference> = self.raised.into_iter().flat_map(References::each).collect();
+        space.lower_all(&raised)
     }
 }
 
@@ -173,8 +176,6 @@ enum Outcome {
     Replaced(Option<Entry>),
 }
 
-type Entries = [Option<Entry>; 512];
-
 struct Stager<'a> {
     space: &'a Space,
     purpose: Purpose,
@@ -204,9 +205,9 @@ impl Stager<'_> {
     fn grow(&mut self, root: Root, height: u8) -> Result<Entry> {
         let mut top = root.entry;
         for level in root.height + 1..=height {
-            let mut entries = [None; 512];
-            entries[0] = Some(top);
-            top = Entry::of(self.write_node(&entries, level)?);
+            let mut words = [0; 512];
+            words[0] = top.encode(level - 1, 0);
+            top = Entry::of(self.write_node(&words)?);
         }
         Ok(top)
     }
@@ -287,21 +288,24 @@ impl Stager<'_> {
         exclusive: bool,
         changes: &[Change],
     ) -> Result<Outcome> {
-        let mut entries = self.entries(old, level)?;
-        let mut kept = entries;
-        for (slot, child_base, below) in children(changes, level, base) {
-            let index = index_of(slot);
-            if let Outcome::Replaced(entry) =
-                self.apply(entries[index], level - 1, child_base, exclusive, below)?
-            {
-                entries[index] = entry;
-                kept[index] = None;
+        let mut words = self.words(old, level)?;
+        // All raises precede the first store: a locked instruction waits for every store before it.
+        let shared = old.is_some() && !exclusive && !mistake(Mistake::SharedChildrenNotRaised);
+        if shared {
+            let mut kept = 0;
+            for (slot, ..) in children(changes, level, base) {
+                self.raise(&words[kept..index_of(slot)], level)?;
+                kept = index_of(slot) + 1;
             }
+            self.raise(&words[kept..], level)?;
         }
-        if old.is_some() && !exclusive && !mistake(Mistake::SharedChildrenNotRaised) {
-            for entry in kept.iter().flatten() {
-                self.space.raise(entry.block)?;
-                self.staged.raised.push(Reference::deep(entry.block, level - 1));
+        for (slot, child_base, below) in children(changes, level, base) {
+            let word = &mut words[index_of(slot)];
+            let child = Entry::decode(*word, level - 1, slot).unwrap_or(None);
+            match self.apply(child, level - 1, child_base, exclusive, below)? {
+                Outcome::Replaced(new) => *word = new.map_or(0, |new| new.encode(level - 1, slot)),
+                Outcome::Kept if shared => self.raise(&[*word], level)?,
+                Outcome::Kept => {}
             }
         }
         if let (Some(entry), true) = (old, own) {
@@ -309,37 +313,33 @@ impl Stager<'_> {
                 if exclusive { Reference::shallow(entry.block) } else { Reference::deep(entry.block, level) };
             self.staged.dropped.push(gone);
         }
-        if entries.iter().all(Option::is_none) {
+        if words.iter().all(|&word| word == 0) {
             return Ok(Outcome::Replaced(None));
         }
-        self.write_node(&entries, level).map(|block| Outcome::Replaced(Some(Entry::of(block))))
+        self.write_node(&words).map(|block| Outcome::Replaced(Some(Entry::of(block))))
     }
 
-    fn entries(&self, old: Option<Entry>, level: u8) -> Result<Entries> {
-        let mut entries = [None; 512];
-        let Some(old) = old else { return Ok(entries) };
+    /// Raises what words of a node of `level` name.
+    fn raise(&mut self, words: &[u64], level: u8) -> Result<()> {
+        self.space.raise_named(words, level - 1, &mut self.staged.raised)
+    }
+
+    /// The checked words of a node, or those of an empty one.
+    fn words(&self, old: Option<Entry>, level: u8) -> Result<Box<[u64; 512]>> {
+        let Some(old) = old else { return Ok(Box::new([0; 512])) };
         let words = read_node(&self.space.runtime.region, old.block)?;
-        for (slot, (entry, &word)) in (0..).zip(entries.iter_mut().zip(words.iter())) {
-            *entry = Entry::decode(word, level - 1, slot).map_err(|_| {
-                let place = old.block.offset().add(slot * 8);
-                let expected = format!("a checked word of level {}", level - 1);
-                Error::corrupt("map entry", place, expected, format_args!("{word:#018x}"))
-            })?;
-        }
-        Ok(entries)
+        let Some(bad) = entry::first_bad(&*words, level - 1) else { return Ok(words) };
+        let place = old.block.offset().add(bad as u64 * 8);
+        let expected = format!("a checked word of level {}", level - 1);
+        Err(Error::corrupt("map entry", place, expected, format_args!("{:#018x}", words[bad])))
     }
 
-    fn write_node(&mut self, entries: &Entries, level: u8) -> Result<BlockNumber> {
-        let mut bytes = [0; BLOCK_BYTES];
-        for (slot, (to, entry)) in (0..).zip(bytes.chunks_exact_mut(8).zip(entries)) {
-            if let Some(entry) = entry {
-                to.copy_from_slice(&entry.encode(level - 1, slot).to_le_bytes());
-            }
-        }
+    fn write_node(&mut self, words: &[u64; 512]) -> Result<BlockNumber> {
+        let words = words.map(u64::to_le);
         let region = &self.space.runtime.region;
         loop {
             let block = self.space.allocate_one(&mut self.reservation)?;
-            match region.write(block.offset(), &bytes) {
+            match region.write(block.offset(), words.as_bytes()) {
                 Ok(stored) => {
                     self.staged.fresh.push(block);
                     let before = std::mem::replace(&mut self.staged.flushed, Flushed::none());

@@ -80,19 +80,17 @@ pub(crate) const fn header_words(node: u64, depth: u32) -> [u64; 2] {
 }
 
 impl Dirent {
-    /// The bytes of the entry, whole slots.
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    /// Writes the entry to `bytes`, zeros and as many whole slots as it takes.
+    pub(crate) fn encode(&self, bytes: &mut [u8]) {
         debug_assert!((1..=NAME_MAX).contains(&self.name.len()));
-        let mut bytes = vec![0; slots_for(self.name.len()) * SLOT_BYTES];
         bytes[0..8].copy_from_slice(&self.inode.0.to_le_bytes());
         bytes[8..16].copy_from_slice(&self.hash.to_le_bytes());
         bytes[16..20].copy_from_slice(&self.generation.to_le_bytes());
         bytes[24] = u8::try_from(self.name.len()).unwrap_or(u8::MAX);
         bytes[25] = if self.kind == Kind::Directory { 2 } else { 1 };
         bytes[NAME_AT..NAME_AT + self.name.len()].copy_from_slice(&self.name);
-        let crc = crc(&bytes);
+        let crc = crc(bytes);
         bytes[20..24].copy_from_slice(&crc.to_le_bytes());
-        bytes
     }
 
     /// Reads the entry that begins at `bytes`; nothing where it is damaged.
@@ -131,7 +129,8 @@ mod tests {
         for length in 1..=NAME_MAX {
             let name = vec![b'n'; length];
             let entry = Dirent { inode: InodeNumber(9), generation: 4, kind: Kind::File, hash: 0xABCD, name };
-            let mut bytes = entry.encode();
+            let mut bytes = vec![0; slots_for(length) * SLOT_BYTES];
+            entry.encode(&mut bytes);
             assert_eq!(Dirent::decode(&bytes), Some(entry));
             let place = length * 7919 % bytes.len();
             bytes[place] ^= 0x40;

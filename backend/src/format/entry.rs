@@ -85,6 +85,36 @@ impl Entry {
     }
 }
 
+/// Whether `words` say, from slot `slot` of a node on, that the blocks from `first` on follow each other at level 0.
+pub(crate) fn are_consecutive(words: &[u64], first: Entry, slot: u64) -> bool {
+    let end = first.block.0 + words.len() as u64;
+    let content = first.block.0 | first.flags() << BLOCK_BITS;
+    words.last().is_some_and(|last| (last & BLOCK_MASK) + 1 == end)
+        && (0..)
+            .zip(words)
+            .all(|(n, &word)| word == word::seal(content + n, Salt::MapEntry, place(0, slot + n)))
+}
+
+/// The first of `words`, a node or the beginning of one, that is no entry naming a block at `level` and no hole.
+pub(crate) fn first_bad(words: &[u64], level: u8) -> Option<usize> {
+    let is_bad = |(slot, &word): (u64, &u64)| Entry::decode(word, level, slot).is_err();
+    // One pass without a branch: that one is bad is rare, and which one it is can wait.
+    let allowed = PRESENT | if level == 0 { UNWRITTEN } else { 0 };
+    let strange = (0..).zip(words).fold(0, |strange, (slot, &word)| {
+        let flags = (word & word::CONTENT_MASK) >> BLOCK_BITS;
+        let differs = word::mismatch(word, Salt::MapEntry, place(level, slot))
+            | (flags & !allowed)
+            | (!flags & PRESENT);
+        strange | if word == 0 { 0 } else { differs }
+    });
+    if strange == 0 { None } else { (0..).zip(words).position(is_bad) }
+}
+
+/// The block that a checked map entry names.
+pub(crate) const fn block_of(word: u64) -> BlockNumber {
+    BlockNumber(word & BLOCK_MASK)
+}
+
 impl Root {
     /// The word for an inode's root.
     pub(crate) const fn encode(self) -> u64 {
@@ -151,6 +181,26 @@ mod tests {
         for height in 0..=HEIGHT_MAX {
             let root = Root { entry: Entry::of(BlockNumber(4096)), height };
             assert_eq!(Root::decode(root.encode()), Ok(Some(root)));
+        }
+    }
+
+    #[test]
+    fn a_pass_over_a_node_finds_what_reading_each_entry_would() {
+        let good = |level: u8, slot: u64| Entry::of(BlockNumber(7 + slot)).encode(level, slot);
+        let unwritten = Entry { block: BlockNumber(9), unwritten: true }.encode(0, 5);
+        for level in 0..HEIGHT_MAX {
+            let mut words: Vec<u64> = (0..NODE_ENTRIES).map(|slot| good(level, slot)).collect();
+            words[3] = 0;
+            assert_eq!(first_bad(&words, level), None);
+            let strange = |flags: u64| word::seal(9 | flags << BLOCK_BITS, Salt::MapEntry, place(level, 5));
+            let others =
+                [unwritten, lost(level, 5), good(level, 4), good(level + 1, 5), strange(0), strange(2)];
+            let flips = (0..64).map(|bit| good(level, 5) ^ 1 << bit);
+            for word in flips.chain(others) {
+                words[5] = word;
+                let bad = Entry::decode(word, level, 5).is_err();
+                assert_eq!(first_bad(&words, level), bad.then_some(5), "level {level} word {word:#x}");
+            }
         }
     }
 

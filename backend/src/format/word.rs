@@ -5,7 +5,8 @@
 
 /// Bits of content in a checked word.
 pub(crate) const CONTENT_BITS: u32 = 48;
-const CONTENT_MASK: u64 = (1 << CONTENT_BITS) - 1;
+/// The content of a checked word.
+pub(crate) const CONTENT_MASK: u64 = (1 << CONTENT_BITS) - 1;
 
 /// What kind of word it is: the first part of the salt.
 #[derive(Clone, Copy)]
@@ -36,10 +37,15 @@ pub(crate) const fn seal(content: u64, salt: Salt, place: u64) -> u64 {
     content | check(content, salt, place) << CONTENT_BITS
 }
 
+/// 0 where the check bits of `word` fit.
+pub(crate) const fn mismatch(word: u64, salt: Salt, place: u64) -> u64 {
+    check(word & CONTENT_MASK, salt, place) ^ word >> CONTENT_BITS
+}
+
 /// The content of `word`, or nothing where its check bits do not fit.
 pub(crate) const fn open(word: u64, salt: Salt, place: u64) -> Option<u64> {
     let content = word & CONTENT_MASK;
-    if word >> CONTENT_BITS == check(content, salt, place) { Some(content) } else { None }
+    if mismatch(word, salt, place) == 0 { Some(content) } else { None }
 }
 
 #[cfg(test)]

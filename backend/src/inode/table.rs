@@ -49,6 +49,16 @@ impl Table {
         Inode::attach(store, number, start.add(offset % BLOCK_SIZE))
     }
 
+    /// Has the lines of the inode `number` brought to the cache, if it is known where it lies.
+    pub(crate) fn prefetch(store: &Store, number: InodeNumber) {
+        let offset = number.0.saturating_mul(INODE_SIZE);
+        if let Some(start) = store.table_places.get(FileBlock::of(offset)) {
+            for line in (0..INODE_SIZE).step_by(64) {
+                store.runtime.region.prefetch(start.add(offset % BLOCK_SIZE + line));
+            }
+        }
+    }
+
     /// The block of the table that holds the inode `number`, at `offset` of the table.
     fn block(store: &Store, number: InodeNumber, offset: u64) -> Result<PoolOffset> {
         let size = Table::inode(store)?.size(store)?;
@@ -71,56 +81,111 @@ impl Table {
     /// Writes a new inode without links, which nothing names yet: recovery takes it for an orphan until a transaction
     /// gives it a link. The caller holds the namespace lock.
     pub(crate) fn create(store: &Store, new: NewInode) -> Result<(Inode, Flushed)> {
-        store.runtime.progress()?;
-        let inode = Table::find_free(store)?;
-        inode.set_replaced(store, false)?;
-        let before = inode.kind(store)?;
-        let generation = before.generation.wrapping_add(1);
-        let kind = KindWord { kind: new.kind, snapshot: new.snapshot, generation };
-        let created = new.created.unwrap_or_else(now_ns);
-        let birth = Birth { number: inode.number, created, origin: new.origin, attribute: new.attribute };
-        let unused = if mistake(Mistake::InodeTorn) { kind } else { KindWord { kind: Kind::Free, ..kind } };
-        let region = &store.runtime.region;
-        // Only what is whole may count as an inode: a torn one could still name the blocks of its former life.
-        let mut bytes = inode::encode(unused, 0, new.root, new.size, birth);
-        inode::dress(&mut bytes, new.modified.unwrap_or(birth.created), new.identity);
-        let written = inode.write(store, &bytes)?;
-        let whole = region.fence(written)?;
-        let flushed =
-            region.flush(region.publish(inode.field(inode::at::KIND), kind.encode(inode.number), &whole)?);
-        store.runtime.region.add_u64(at::INODES_USED, 1)?;
-        Ok((inode, flushed))
+        let mut made = Vec::with_capacity(1);
+        let flushed = Table::create_all(store, &[new], &mut made)?;
+        match made.pop() {
+            Some(Made { inode, .. }) => Ok((inode, flushed)),
+            None => Err(Error::corrupt("inode table", TABLE_INODE, "an inode", "none")),
+        }
     }
 
-    fn find_free(store: &Store) -> Result<Inode> {
+    /// As [`Table::create`] for many, with one fence for all. `made` gets them in order, on failure those that were made.
+    pub(crate) fn create_all(store: &Store, all: &[NewInode], made: &mut Vec<Made>) -> Result<Flushed> {
+        let region = &store.runtime.region;
+        let free = Table::find_free(store, all.len())?;
+        for (inode, _) in &free {
+            if inode.is_replaced(store)? {
+                inode.set_replaced(store, false)?;
+            }
+        }
+        // Only what is whole may count as an inode: a torn one could still name the blocks of its former life.
+        let mut written = Flushed::none();
+        let mut now = None;
+        for ((inode, before), new) in free.iter().zip(all) {
+            let kind = new.kind_word(*before);
+            let created = new.created.unwrap_or_else(|| *now.get_or_insert_with(now_ns));
+            let birth = Birth { number: inode.number, created, origin: new.origin, attribute: new.attribute };
+            let unused =
+                if mistake(Mistake::InodeTorn) { kind } else { KindWord { kind: Kind::Free, ..kind } };
+            let mut bytes = inode::encode(unused, 0, new.root, new.size, birth);
+            inode::dress(&mut bytes, new.modified.unwrap_or(birth.created), new.identity);
+            written = written.join(inode.write(store, &bytes)?);
+        }
+        let whole = region.fence(written)?;
+        // The bodies went around the cache.
+        for (inode, _) in &free {
+            region.prefetch_for_store(inode.place);
+        }
+        let before = made.len();
+        let mut flushed = Flushed::none();
+        let mut failure = None;
+        for ((inode, before), new) in free.into_iter().zip(all) {
+            let kind = new.kind_word(before);
+            match region.publish(inode.field(inode::at::KIND), kind.encode(inode.number), &whole) {
+                Ok(stored) => flushed = flushed.join(region.flush(stored)),
+                Err(error) => {
+                    failure = Some(error);
+                    break;
+                }
+            }
+            made.push(Made { inode, generation: kind.generation });
+        }
+        region.add_u64(at::INODES_USED, (made.len() - before) as u64)?;
+        failure.map_or(Ok(flushed), Err)
+    }
+
+    /// Free inodes, `wanted` of them, and the kind words of their last lives.
+    fn find_free(store: &Store, wanted: usize) -> Result<Vec<(Inode, KindWord)>> {
         let region = &store.runtime.region;
         let used = region.load(at::INODES_USED)?;
         let limit = store.settings.inodes_max;
-        if used >= limit {
-            return Err(Error::new(
-                ErrorKind::NoInodes,
-                format!("all {limit} inodes of the pool are in use"),
-            ));
+        if used.saturating_add(wanted as u64) > limit {
+            let message = match wanted {
+                1 => format!("all {limit} inodes of the pool are in use"),
+                _ => format!("{wanted} inodes are wanted, and {used} of the pool's {limit} are in use"),
+            };
+            return Err(Error::new(ErrorKind::NoInodes, message));
         }
-        let capacity = Table::capacity(store)?;
+        let mut found = Vec::with_capacity(wanted);
+        let mut capacity = Table::capacity(store)?;
         if used + 1 < capacity {
             let cursor = region.load(at::INODE_CURSOR)?.clamp(1, capacity - 1);
-            for number in (cursor..capacity).chain(1..cursor) {
-                let inode = Table::get(store, InodeNumber(number))?;
-                match inode.kind(store) {
-                    Ok(kind) if kind.kind == Kind::Free => {
-                        region.store_u64(at::INODE_CURSOR, number + 1)?;
-                        return Ok(inode);
+            Table::scan(store, (cursor..capacity).chain(1..cursor), wanted, &mut found)?;
+        }
+        while found.len() < wanted {
+            Table::grow(store, capacity)?;
+            let grown = Table::capacity(store)?;
+            Table::scan(store, capacity.max(1)..grown, wanted, &mut found)?;
+            capacity = grown;
+        }
+        Ok(found)
+    }
+
+    /// Adds the free ones of `numbers` to `found` until there are `wanted`, and has the next search go on behind the last.
+    fn scan(
+        store: &Store,
+        numbers: impl Iterator<Item = u64>,
+        wanted: usize,
+        found: &mut Vec<(Inode, KindWord)>,
+    ) -> Result<()> {
+        for number in numbers {
+            let inode = Table::get(store, InodeNumber(number))?;
+            match inode.kind(store) {
+                Ok(kind) if kind.kind == Kind::Free => {
+                    found.push((inode, kind));
+                    if found.len() as u64 % INODES_PER_BLOCK == 1 {
+                        store.runtime.progress()?;
                     }
-                    // A damaged one may be in use.
-                    Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
-                    _ => {}
+                    if found.len() == wanted {
+                        return store.runtime.region.store_u64(at::INODE_CURSOR, number + 1);
+                    }
                 }
+                // A damaged one may be in use.
+                Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
+                _ => {}
             }
         }
-        Table::grow(store, capacity)?;
-        region.store_u64(at::INODE_CURSOR, capacity + 1)?;
-        Table::get(store, InodeNumber(capacity.max(1)))
+        Ok(())
     }
 
     /// Adds blocks of free inodes, zeros, at the end.
@@ -176,6 +241,13 @@ impl Table {
     }
 }
 
+/// An inode that has been made, and which of its lives began.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Made {
+    pub(crate) inode: Inode,
+    pub(crate) generation: u32,
+}
+
 /// What a new inode is to be.
 pub(crate) struct NewInode {
     pub(crate) kind: Kind,
@@ -197,6 +269,11 @@ pub(crate) struct NewInode {
 }
 
 impl NewInode {
+    fn kind_word(&self, before: KindWord) -> KindWord {
+        let generation = before.generation.wrapping_add(1);
+        KindWord { kind: self.kind, snapshot: self.snapshot, generation }
+    }
+
     /// An empty file or directory.
     pub(crate) const fn empty(kind: Kind) -> NewInode {
         NewInode {

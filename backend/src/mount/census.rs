@@ -5,20 +5,24 @@
 //! ```
 //!
 //! Each node is read once, when its first reference is found, whatever the bytes say: so time and memory are bounded by
-//! the size of the pool (5 bytes for each block in use). A block has one level; being named at two is damage. Threads
-//! share the work node by node.
+//! the size of the pool. A block has one level; being named at two is damage. Threads share the work by nodes whose
+//! entries name leaves.
 //!
 //! What damage hides is not counted, and the census says that there is such: a count may then be too low. An inode that is
 //! damaged elsewhere still has its map counted.
 
 mod inodes;
+mod leaf;
+mod references;
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
 pub(crate) use inodes::{DamagedInode, Fault, InodeFacts};
+pub(crate) use references::ChunkCounts;
+
+use references::{References, Referred};
 
 use super::finding::{Finding, Remedy};
 use super::workers;
@@ -29,12 +33,9 @@ use crate::format::lane::Record;
 use crate::format::layout::{self, TABLE_INODE};
 use crate::inode::Inode;
 use crate::pmem::Region;
-use crate::space::counts::{COUNT_MAX, read_node};
+use crate::space::counts::read_node;
 use crate::units::{BLOCK_SIZE, BlockNumber, CHUNK_BLOCKS, InodeNumber, PoolOffset};
 
-/// Blocks in a chunk, as a length.
-const CHUNK: usize = 512;
-const _: () = assert!(CHUNK as u64 == CHUNK_BLOCKS);
 const INODES_PER_BLOCK: u64 = BLOCK_SIZE / INODE_SIZE;
 /// A thread for so many chunks: fewer are counted before another one has started.
 const CHUNKS_PER_THREAD: usize = 64;
@@ -45,7 +46,7 @@ const PROBLEMS_MAX: usize = 1000;
 pub(crate) struct Census<'a> {
     region: &'a Region,
     pool_blocks: u64,
-    chunks: Vec<OnceLock<Box<Chunk>>>,
+    references: References,
     problems: Mutex<Problems>,
     inodes: Mutex<Vec<InodeFacts>>,
     damaged: Mutex<Vec<DamagedInode>>,
@@ -57,12 +58,6 @@ pub(crate) struct Census<'a> {
 struct Problems {
     described: Vec<Finding>,
     more: u64,
-}
-
-struct Chunk {
-    counts: [AtomicU32; CHUNK],
-    /// 0: not seen; otherwise the level and 1.
-    levels: [AtomicU8; CHUNK],
 }
 
 enum Task {
@@ -103,17 +98,7 @@ impl Owner {
 impl<'a> Census<'a> {
     /// Counts. Damage is among the problems of the census; an error means that the pool could not be read.
     pub(crate) fn take(region: &'a Region, pool_blocks: u64) -> Result<Census<'a>> {
-        let chunk_count = usize::try_from(pool_blocks / CHUNK_BLOCKS).unwrap_or(0);
-        let census = Census {
-            region,
-            pool_blocks,
-            chunks: (0..chunk_count).map(|_| OnceLock::new()).collect(),
-            problems: Mutex::default(),
-            inodes: Mutex::default(),
-            damaged: Mutex::default(),
-            hidden: AtomicBool::new(false),
-            lost: AtomicU64::new(0),
-        };
+        let census = Census::empty(region, pool_blocks)?;
         let table = census.walk_table()?;
         let tasks = table.iter().map(|&(index, block)| Task::Inodes(block, index * INODES_PER_BLOCK));
         census.work(tasks.collect())?;
@@ -131,6 +116,20 @@ impl<'a> Census<'a> {
         Ok(census)
     }
 
+    /// Nothing counted yet.
+    fn empty(region: &'a Region, pool_blocks: u64) -> Result<Census<'a>> {
+        Ok(Census {
+            region,
+            pool_blocks,
+            references: References::new(chunks_of(pool_blocks))?,
+            problems: Mutex::default(),
+            inodes: Mutex::default(),
+            damaged: Mutex::default(),
+            hidden: AtomicBool::new(false),
+            lost: AtomicU64::new(0),
+        })
+    }
+
     /// The maps of damaged inodes that are in use. One that nothing names may be a free one whose map is long gone.
     fn salvaged(&self) -> Vec<Task> {
         let in_use = |damaged: &&DamagedInode| damaged.kind.is_some() || damaged.links != Some(0);
@@ -143,13 +142,12 @@ impl<'a> Census<'a> {
 
     /// References to `block`.
     pub(crate) fn count(&self, block: BlockNumber) -> u32 {
-        self.chunk(block).map_or(0, |(chunk, index)| chunk.counts[index].load(Ordering::Relaxed))
+        self.references.count(block)
     }
 
-    /// References to each block of the chunk at `first`; nothing where there are none.
-    pub(crate) fn counts_of_chunk(&self, first: BlockNumber) -> Option<impl Iterator<Item = u32> + '_> {
-        let (chunk, _) = self.chunk(first)?;
-        Some(chunk.counts.iter().map(|count| count.load(Ordering::Relaxed)))
+    /// References to each block of the chunk at `first`, which lies in the pool.
+    pub(crate) fn counts_of_chunk(&self, first: BlockNumber) -> ChunkCounts {
+        self.references.count_chunk(first)
     }
 
     /// All inodes in use, by number. The table's own is not among them.
@@ -193,54 +191,35 @@ impl<'a> Census<'a> {
         self.problem(problem);
     }
 
-    fn chunk(&self, block: BlockNumber) -> Option<(&Chunk, usize)> {
-        let chunk = self.chunks.get(usize::try_from(block.0 / CHUNK_BLOCKS).ok()?)?.get()?;
-        Some((chunk, index_in_chunk(block)))
-    }
-
     /// Counts a reference to `block` at `level`; true if it is the first. `place` is where the reference stands.
     /// `lost` is the word to store there if what it names is lost, where that may be said.
     fn refer(&self, block: BlockNumber, level: u8, place: PoolOffset, lost: Option<u64>) -> Option<bool> {
         let lose = || lost.map_or(Remedy::None, |value| Remedy::Lose(Record { place, value }));
-        let slot = usize::try_from(block.0 / CHUNK_BLOCKS).ok().and_then(|index| self.chunks.get(index));
-        let Some(slot) = slot.filter(|_| layout::is_allocatable(block, self.pool_blocks)) else {
-            self.hiding(Finding::new(
-                "reference",
-                place,
-                "a block inside a group of the pool",
-                block,
-                lose(),
-            ));
-            return None;
-        };
-        let chunk = slot.get_or_init(|| {
-            let counts = [const { AtomicU32::new(0) }; CHUNK];
-            Box::new(Chunk { counts, levels: [const { AtomicU8::new(0) }; CHUNK] })
-        });
-        let index = index_in_chunk(block);
-        let first =
-            match chunk.levels[index].compare_exchange(0, level + 1, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => true,
-                Err(seen) if seen == level + 1 => false,
-                Err(seen) => {
-                    let expected = format_args!("{block} at level {}, as elsewhere", seen - 1).to_string();
-                    // A node says by the checks of its entries what level it is of.
-                    let wrong = (level > 0 && !self.is_node(block, level))
-                        || (level == 0 && self.is_node(block, seen - 1));
-                    let remedy = if wrong { lose() } else { Remedy::None };
-                    let found = format_args!("level {level}").to_string();
-                    self.hiding(Finding::new("reference", place, expected, found, remedy));
-                    // It has two owners all the same: neither may change it in place.
-                    chunk.counts[index].fetch_add(1, Ordering::Relaxed);
-                    return None;
-                }
-            };
-        if chunk.counts[index].fetch_add(1, Ordering::Relaxed) >= COUNT_MAX {
-            let expected = "fewer owners than a count can hold";
-            self.problem(Finding::new("reference", place, expected, block, Remedy::None));
+        if !layout::is_allocatable(block, self.pool_blocks) || !self.references.covers(block) {
+            let expected = "a block inside a group of the pool";
+            self.hiding(Finding::new("reference", place, expected, block, lose()));
             return None;
         }
-        Some(first)
+        match self.references.refer(block, level) {
+            Referred::First => Some(true),
+            Referred::Again => Some(false),
+            // It has two owners all the same: neither may change it in place.
+            Referred::AtLevel(seen) => {
+                let expected = format_args!("{block} at level {seen}, as elsewhere").to_string();
+                // A node says by the checks of its entries what level it is of.
+                let wrong =
+                    (level > 0 && !self.is_node(block, level)) || (level == 0 && self.is_node(block, seen));
+                let remedy = if wrong { lose() } else { Remedy::None };
+                let found = format_args!("level {level}").to_string();
+                self.hiding(Finding::new("reference", place, expected, found, remedy));
+                None
+            }
+            Referred::TooOften => {
+                let expected = "fewer owners than a count can hold";
+                self.problem(Finding::new("reference", place, expected, block, Remedy::None));
+                None
+            }
+        }
     }
 
     /// The blocks of the inode table by their index in it.
@@ -304,41 +283,47 @@ impl<'a> Census<'a> {
         level > 0 && words.iter().any(|&word| word != 0) && (0..).zip(words.iter()).all(fits)
     }
 
-    /// The good entries of a node at `level`, with slot and place; the others are problems.
-    fn entries(&self, node: BlockNumber, level: u8, owner: Owner) -> Result<Vec<(u64, PoolOffset, Entry)>> {
-        let mut entries = Vec::new();
-        let words = match read_node(self.region, node) {
-            Ok(words) => words,
+    /// The words of a node; nothing where the medium has lost it, which is a problem.
+    fn words(&self, node: BlockNumber) -> Result<Option<Box<[u64; 512]>>> {
+        match read_node(self.region, node) {
+            Ok(words) => Ok(Some(words)),
             Err(error) if error.kind() == ErrorKind::MediaError => {
                 self.hiding(Finding::of("map node", node, &error, Remedy::None));
-                return Ok(entries);
+                Ok(None)
             }
-            Err(error) => return Err(error),
-        };
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The good entries of a node at `level`, with slot and place; the others are problems.
+    fn entries(&self, node: BlockNumber, level: u8, owner: Owner) -> Result<Vec<(u64, PoolOffset, Entry)>> {
+        let Some(words) = self.words(node)? else { return Ok(vec![]) };
+        let mut entries = Vec::new();
         for (slot, &word) in (0..).zip(words.iter()) {
-            let place = node.offset().add(slot * 8);
             match Entry::decode(word, level - 1, slot) {
-                Ok(Some(entry)) => entries.push((slot, place, entry)),
+                Ok(Some(entry)) => entries.push((slot, node.offset().add(slot * 8), entry)),
                 Ok(None) => {}
-                Err(_) if word == lost(level - 1, slot) => _ = self.lost.fetch_add(1, Ordering::Relaxed),
-                Err(_) => {
-                    let lost = owner.lost(lost(level - 1, slot));
-                    let remedy = lost.map_or(Remedy::None, |value| Remedy::Lose(Record { place, value }));
-                    self.hiding(Finding::new(
-                        "map entry",
-                        place,
-                        format_args!("a checked word of level {}", level - 1),
-                        format_args!("{word:#018x}"),
-                        remedy,
-                    ));
-                }
+                Err(_) => self.bad_word(word, node, level, slot, owner),
             }
         }
         Ok(entries)
     }
 
+    /// Notes a word of a node at `level` that is no entry.
+    fn bad_word(&self, word: u64, node: BlockNumber, level: u8, slot: u64, owner: Owner) {
+        let given_up = lost(level - 1, slot);
+        if word == given_up {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let place = node.offset().add(slot * 8);
+        let remedy = owner.lost(given_up).map_or(Remedy::None, |value| Remedy::Lose(Record { place, value }));
+        let expected = format_args!("a checked word of level {}", level - 1).to_string();
+        self.hiding(Finding::new("map entry", place, expected, format_args!("{word:#018x}"), remedy));
+    }
+
     fn work(&self, tasks: Vec<Task>) -> Result<()> {
-        let threads = workers::threads_for(1 + self.chunks.len() / CHUNKS_PER_THREAD);
+        let threads = workers::threads_for(1 + chunks_of(self.pool_blocks) / CHUNKS_PER_THREAD);
         workers::share(tasks, threads, |task, more| self.perform(task, more))
     }
 
@@ -374,16 +359,26 @@ impl<'a> Census<'a> {
     }
 
     fn node(&self, block: BlockNumber, level: u8, owner: Owner, more: &mut Vec<Task>) -> Result<()> {
+        if level == 1 {
+            return self.leaf(block, owner);
+        }
         for (slot, place, entry) in self.entries(block, level, owner)? {
             let (block, level) = (entry.block, level - 1);
-            if self.refer(block, level, place, owner.lost(lost(level, slot))) == Some(true) && level > 0 {
-                more.push(Task::Node(block, level, owner));
+            if self.refer(block, level, place, owner.lost(lost(level, slot))) == Some(true) {
+                if level == 1 {
+                    self.leaf(block, owner)?;
+                } else {
+                    more.push(Task::Node(block, level, owner));
+                }
             }
         }
         Ok(())
     }
 }
 
-fn index_in_chunk(block: BlockNumber) -> usize {
-    usize::try_from(block.0 % CHUNK_BLOCKS).unwrap_or(0)
+fn chunks_of(pool_blocks: u64) -> usize {
+    usize::try_from(pool_blocks / CHUNK_BLOCKS).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+use zerocopy::IntoBytes;
 
 use super::census::Census;
 use super::check::Problem;
@@ -133,7 +134,7 @@ fn store_counts(region: &Region, census: &Census<'_>, pool_blocks: u64, hidden: 
     failure.into_inner().map_or_else(|| Ok(free.into_inner()), Err)
 }
 
-/// Stores the counts and hints of one group; answers how many of its blocks are free.
+/// Stores the counts and hints of one group; answers how many of its blocks are free. What is right already is not stored again.
 fn store_group(
     region: &Region,
     census: &Census<'_>,
@@ -142,32 +143,40 @@ fn store_group(
     hidden: Hidden,
 ) -> Result<u64> {
     let start = layout::group_start(group);
-    let mut flushed = Flushed::none();
-    if hidden == Hidden::Nothing {
-        flushed = region.flush_data(region.zero(start.offset(), CHUNK_SIZE)?);
-    }
-    let mut total = 0;
-    for chunk in 1..layout::group_blocks(group, pool_blocks) / CHUNK_BLOCKS {
+    let chunks = layout::group_blocks(group, pool_blocks) / CHUNK_BLOCKS;
+    let (mut flushed, mut total) = (Flushed::none(), 0);
+    let mut hints = [0_u16; 1024];
+    // Counts of blocks beyond the end of the pool are zeroed, for when it grows.
+    for chunk in 1..if hidden == Hidden::Nothing { CHUNKS_PER_GROUP } else { chunks } {
         let first = start.add(chunk * CHUNK_BLOCKS);
-        let mut free = CHUNK_BLOCKS;
-        let counted = census.counts_of_chunk(first);
-        if counted.is_some() || hidden != Hidden::Nothing {
-            let mut old = [0; 4 * 512];
-            region.read(layout::count(first), &mut old)?;
-            let mut counted = counted.into_iter().flatten();
-            let mut bytes = Vec::with_capacity(old.len());
-            for old in old.chunks_exact(4) {
-                let old = u32::from_le_bytes(old.try_into().unwrap_or_default());
-                let count = hidden.count(counted.next().unwrap_or(0), old);
-                free -= u64::from(count != 0);
-                let count = if mistake(Mistake::SharedCountedOnce) { count.min(1) } else { count };
-                bytes.extend(count.to_le_bytes());
-            }
-            flushed = flushed.join(region.flush_data(region.write(layout::count(first), &bytes)?));
+        let mut counts = if chunk < chunks { census.counts_of_chunk(first) } else { [0; 512] };
+        let place = layout::count(first);
+        let mut old = [0_u32; 512];
+        let read = region.read(place, old.as_mut_bytes());
+        // Lost memory may be good again once it is stored to, where the old counts do not matter.
+        let known = match read {
+            Err(error) if hidden != Hidden::Nothing => return Err(error),
+            read => read.is_ok(),
+        };
+        old.iter_mut().for_each(|old| *old = u32::from_le(*old));
+        if hidden != Hidden::Nothing {
+            counts.iter_mut().zip(&old).for_each(|(count, &old)| *count = hidden.count(*count, old));
         }
-        set_hint(region, first, free)?;
-        total += free;
+        if mistake(Mistake::SharedCountedOnce) {
+            counts.iter_mut().for_each(|count| *count = (*count).min(1));
+        }
+        if chunk < chunks {
+            let free = counts.iter().filter(|&&count| count == 0).count();
+            hints[usize::try_from(chunk).unwrap_or(0)] = u16::try_from(free).unwrap_or(0);
+            total += free as u64;
+        }
+        if !known || counts != old {
+            counts.iter_mut().for_each(|count| *count = count.to_le());
+            flushed = flushed.join(region.flush_data(region.write(place, counts.as_bytes())?));
+        }
     }
+    hints.iter_mut().for_each(|hint| *hint = hint.to_le());
+    flushed = flushed.join(region.flush_data(region.write(start.offset(), hints.as_bytes())?));
     region.fence(flushed)?;
     Ok(total)
 }
@@ -201,5 +210,7 @@ pub(super) fn init_free(region: &Region, from: u64, pool_blocks: u64) -> Result<
     Ok(total)
 }
 
-const _: () =
-    assert!(CHUNKS_PER_GROUP * 2 == 4 * CHUNK_BLOCKS, "the hints fill the counts of the table's own blocks");
+const _: () = assert!(
+    CHUNKS_PER_GROUP == 1024 && CHUNKS_PER_GROUP * 2 == 4 * CHUNK_BLOCKS,
+    "the hints fill the counts of the table's own blocks"
+);

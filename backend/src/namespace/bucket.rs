@@ -177,10 +177,31 @@ fn bits(mut word: u64) -> impl Iterator<Item = usize> {
     })
 }
 
-/// A bucket to be written: its index and its bytes.
+/// A bucket to be written.
 pub(super) struct Fresh {
     pub(super) node: u64,
-    pub(super) bytes: Box<[u8; BLOCK_BYTES]>,
+    depth: u32,
+    /// What it holds, unless that has moved to its children.
+    entries: Option<Vec<Dirent>>,
+}
+
+impl Fresh {
+    /// Its bytes.
+    pub(super) fn render(&self, bytes: &mut [u8; BLOCK_BYTES]) {
+        bytes.fill(0);
+        let (mut slot, mut occupied) = (1, 0);
+        for entry in self.entries.iter().flatten() {
+            let slots = dirent::slots_for(entry.name.len());
+            entry.encode(&mut bytes[slot * SLOT_BYTES..(slot + slots) * SLOT_BYTES]);
+            occupied |= 1 << slot;
+            slot += slots;
+        }
+        bytes[..SLOT_BYTES].copy_from_slice(&dirent::encode_header(self.node, self.depth, occupied));
+        if self.entries.is_none() {
+            let at = usize::try_from(SPLIT_AT).unwrap_or(0);
+            bytes[at..at + 8].copy_from_slice(&SPLIT.to_le_bytes());
+        }
+    }
 }
 
 /// Packs `entries`, whose hashes share the prefix of `node` at `depth`, into as few buckets as the format allows: one, or
@@ -188,13 +209,10 @@ pub(super) struct Fresh {
 pub(super) fn pack(node: u64, depth: u32, entries: Vec<Dirent>, fresh: &mut Vec<Fresh>) -> Result<()> {
     let slots: usize = entries.iter().map(|entry| dirent::slots_for(entry.name.len())).sum();
     if slots < SLOTS {
-        fresh.push(Fresh { node, bytes: packed(node, depth, &entries) });
+        fresh.push(Fresh { node, depth, entries: Some(entries) });
         return Ok(());
     }
-    let mut bytes = packed(node, depth, &[]);
-    let at = usize::try_from(SPLIT_AT).unwrap_or(0);
-    bytes[at..at + 8].copy_from_slice(&SPLIT.to_le_bytes());
-    fresh.push(Fresh { node, bytes });
+    fresh.push(Fresh { node, depth, entries: None });
     pack_children(node, depth, entries, fresh)
 }
 
@@ -222,18 +240,4 @@ pub(super) fn pack_children(
         pack(dirent::child(node, nibble), depth + 1, entries, fresh)?;
     }
     Ok(())
-}
-
-/// The bytes of a bucket that holds `entries`, which fit.
-fn packed(node: u64, depth: u32, entries: &[Dirent]) -> Box<[u8; BLOCK_BYTES]> {
-    let mut bytes = Box::new([0; BLOCK_BYTES]);
-    let (mut slot, mut occupied) = (1, 0);
-    for entry in entries {
-        let encoded = entry.encode();
-        bytes[slot * SLOT_BYTES..slot * SLOT_BYTES + encoded.len()].copy_from_slice(&encoded);
-        occupied |= 1 << slot;
-        slot += encoded.len() / SLOT_BYTES;
-    }
-    bytes[..SLOT_BYTES].copy_from_slice(&dirent::encode_header(node, depth, occupied));
-    bytes
 }

@@ -278,20 +278,17 @@ pub(super) fn publish(
 fn write(store: &Store, fresh: &[Fresh], taken: &mut Vec<BlockNumber>) -> Result<(Vec<Change>, Flushed)> {
     let region = &store.runtime.region;
     let mut reservation = store.space.reserve(fresh.len() as u64, Purpose::Store)?;
-    let (mut changes, mut flushed) = (Vec::new(), Flushed::none());
-    let mut rest = fresh;
-    while let Some(first) = rest.first() {
-        let together = (first.node..).zip(rest).take_while(|(node, bucket)| *node == bucket.node).count();
-        let run = store.space.allocate(&mut reservation, together as u64, None)?;
-        taken.extend((0..run.blocks).map(|block| run.first.add(block)));
-        let (now, later) = rest.split_at(usize::try_from(run.blocks).unwrap_or(together).min(rest.len()));
-        for (block, bucket) in (0..run.blocks).zip(now) {
-            let place = run.first.add(block).offset();
-            flushed = flushed.join(region.flush(region.write(place, &bucket.bytes[..BLOCK_BYTES])?));
-        }
-        let content = Content::Blocks { first: run.first, unwritten: false };
-        changes.push(Change { start: FileBlock(first.node), blocks: run.blocks, content });
-        rest = later;
+    // One by one: such blocks were in use a moment ago, and nobody gains by buckets that lie side by side.
+    for _ in fresh {
+        taken.push(store.space.allocate_one(&mut reservation)?);
+    }
+    let (mut changes, mut flushed) = (Vec::with_capacity(fresh.len()), Flushed::none());
+    let mut bytes = [0; BLOCK_BYTES];
+    for (bucket, &block) in fresh.iter().zip(&*taken) {
+        bucket.render(&mut bytes);
+        flushed = flushed.join(region.flush(region.write(block.offset(), &bytes)?));
+        let content = Content::Blocks { first: block, unwritten: false };
+        changes.push(Change { start: FileBlock(bucket.node), blocks: 1, content });
     }
     Ok((changes, flushed))
 }

@@ -6,7 +6,7 @@
 use super::directory::{self, Directory};
 use crate::error::{Error, ErrorKind, Result};
 use crate::extent_map::Tree;
-use crate::format::dirent::Dirent;
+use crate::format::dirent::{self, Dirent};
 use crate::format::inode::{self, at};
 use crate::format::lane::Record;
 use crate::inode::Inode;
@@ -43,7 +43,9 @@ impl Edit {
             |place| self.records.iter().find(|record| record.place == place).map(|record| record.value);
         let (bucket, slot) = directory::room(store, directory, entry.hash, entry.name.len(), planned)?;
         let region = &store.runtime.region;
-        let written = region.flush(region.write(bucket.entry_place(slot), &entry.encode())?);
+        let mut bytes = vec![0; dirent::slots_for(entry.name.len()) * dirent::SLOT_BYTES];
+        entry.encode(&mut bytes);
+        let written = region.flush(region.write(bucket.entry_place(slot), &bytes)?);
         self.flushed = std::mem::take(&mut self.flushed).join(written);
         let occupied = self.pending(bucket.occupied_place(), || bucket.occupied(store))?;
         self.set(bucket.occupied_place(), occupied | 1 << slot);

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `registry` | a lock-free list that signal and fork handlers may read |
 //! | `fork` | noticing that this process is a forked child; actions run in the child |
+//! | `per_process` | statics that begin anew in a forked child |
 //! | `fault` | SIGSEGV and SIGBUS: recovery of the `pmem` routines, watches, chaining |
 //! | `mmap` | a reserved stretch of address space and what is mapped into it |
 //! | `pager` | faults on mappings of ours, served by threads outside the signal handler |
@@ -21,6 +22,7 @@ pub(crate) mod futex;
 pub(crate) mod lock;
 pub(crate) mod mmap;
 pub(crate) mod pager;
+pub(crate) mod per_process;
 pub(crate) mod process;
 pub(crate) mod registry;
 

@@ -40,6 +40,7 @@ mod view;
 pub(crate) mod window;
 mod words;
 
+pub(crate) use arch::Step;
 pub use failed_sync::FailedSync;
 pub(crate) use mistake::{Mistake, mistake};
 pub(crate) use persist::{Durable, Flushed};

@@ -8,9 +8,9 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{Ordering, compiler_fence, fence};
 use std::time::Duration;
 
-use super::arch;
+use super::arch::{self, Step};
 use super::persist::{Durable, Stored};
-use super::region::{Intent, Region};
+use super::region::{Intent, Region, bytes};
 use crate::error::{Error, Result};
 use crate::os::futex;
 use crate::units::PoolOffset;
@@ -122,6 +122,47 @@ impl Region {
                 Ok(old) => return Ok(old),
                 Err(found) => value = found,
             }
+        }
+    }
+
+    /// Takes a step at up to `count` volatile words of 32 bits from `at` on, each by itself sequentially consistent, in
+    /// order, up to the first that does not allow it; answers how many it took.
+    #[cfg_attr(feature = "sim", track_caller)]
+    pub(crate) fn step_words(&self, at: PoolOffset, count: u64, step: Step) -> Result<u64> {
+        let first = self.place_u32(at)?;
+        self.range(at, 4 * count)?;
+        // SAFETY: aligned words in the watched pool; `cpu` was detected.
+        let act = || unsafe { arch::step_words(self.cpu, first, bytes(count), step) };
+        let done = self.noting_store(at, 4 * count, false, act);
+        done.map(|done| done as u64).map_err(|lost| self.lost(lost, at, 4 * count, Intent::Store))
+    }
+
+    /// Turns up to `count` volatile words of 32 bits from `at` on from 1 to 2, in order, up to the first that is not 1; answers
+    /// how many. The caller knows that nobody else changes those that are 1: each is loaded and stored, without a lock.
+    #[cfg_attr(feature = "sim", track_caller)]
+    #[inline]
+    pub(crate) fn double_ones(&self, at: PoolOffset, count: u64) -> Result<u64> {
+        let first = self.place_u32(at)?;
+        self.range(at, 4 * count)?;
+        // SAFETY: aligned words in the watched pool.
+        let act = || unsafe { arch::double_ones(first, bytes(count)) };
+        let done = self.noting_store(at, 4 * count, false, act);
+        done.map(|done| done as u64).map_err(|lost| self.lost(lost, at, 4 * count, Intent::Store))
+    }
+
+    /// Has the line of `at`, a place in the pool or not, brought to the cache.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, at: PoolOffset) {
+        if at.0 < self.len() {
+            arch::prefetch(self.address(at).as_ptr());
+        }
+    }
+
+    /// As [`Region::prefetch`], to be stored to soon.
+    #[inline(always)]
+    pub(crate) fn prefetch_for_store(&self, at: PoolOffset) {
+        if at.0 < self.len() {
+            arch::prefetch_for_store(self.address(at).as_ptr());
         }
     }
 

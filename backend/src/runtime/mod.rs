@@ -70,6 +70,8 @@ pub(crate) mod at {
     pub(crate) const DEATHS: PoolOffset = RUNTIME.add(216);
     /// Raised each time blocks of files have moved under the closed gate, before their old places are free, u64.
     pub(crate) const MOVES: PoolOffset = RUNTIME.add(248);
+    /// The lock under which the counts of blocks rise that have an owner.
+    pub(crate) const RAISING: PoolOffset = RUNTIME.add(256);
 }
 
 thread_local! {

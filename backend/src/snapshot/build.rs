@@ -11,7 +11,7 @@ use crate::extent_map::Tree;
 use crate::format::dirent::Dirent;
 use crate::format::inode::{self, Kind, at};
 use crate::inode::Inode;
-use crate::inode::table::{NewInode, Table};
+use crate::inode::table::{Made, NewInode, Table};
 use crate::journal::Store;
 use crate::namespace::directory::{self, Directory};
 use crate::pmem::Flushed;
@@ -51,21 +51,26 @@ pub(crate) fn build_source(
     snapshot: bool,
     received: Option<Received>,
 ) -> Result<Built> {
+    let mut plan = Plan { snapshot, received, inodes: Vec::new(), files: HashMap::new() };
+    let top = plan.add(source);
     let mut builder = Builder {
         store,
-        snapshot,
-        received,
-        made: Vec::new(),
-        files: HashMap::new(),
-        links: HashMap::new(),
+        links: vec![0; plan.inodes.len()],
+        made: Vec::with_capacity(plan.inodes.len()),
         surplus: Vec::new(),
         flushed: Flushed::none(),
     };
-    match builder.make(source) {
-        Ok(built) => {
-            builder.link_all(built.top.number)?;
-            store.space.lower_all(&builder.surplus)?;
-            Ok(built)
+    let built = Table::create_all(store, &plan.inodes, &mut builder.made).and_then(|flushed| {
+        builder.flushed = flushed;
+        builder.fill(&top, &plan)?;
+        builder.link_all()
+    });
+    match built {
+        Ok(()) => {
+            if let Err(error) = store.space.lower_all(&builder.surplus) {
+                tracing::error!(%error, "a copy keeps blocks counted that it does not need");
+            }
+            Ok(builder.built(&top, &plan))
         }
         Err(error) => {
             builder.unmake()?;
@@ -82,33 +87,47 @@ pub(crate) struct Received {
     pub(crate) created: u64,
 }
 
-struct Builder<'a> {
-    store: &'a Store,
-    snapshot: bool,
-    received: Option<Received>,
-    made: Vec<Inode>,
-    /// New files by the number of what they were made of: names of one file stay names of one file.
-    files: HashMap<InodeNumber, (Inode, u32)>,
-    links: HashMap<InodeNumber, (Inode, u32)>,
-    surplus: Vec<Reference>,
-    /// The kinds of what was made: durable before a directory holds its name.
-    flushed: Flushed,
+/// What will be made of a source: the number of its inode in the plan, and of what its names name.
+struct Planned<'a> {
+    index: usize,
+    source: &'a Source,
+    children: Vec<(&'a [u8], Planned<'a>)>,
 }
 
-impl Builder<'_> {
-    fn make(&mut self, source: &Source) -> Result<Built> {
+/// All the inodes that a tree needs, each before those below it: the top first.
+struct Plan {
+    snapshot: bool,
+    received: Option<Received>,
+    inodes: Vec<NewInode>,
+    /// By the number of what it will be made of: names of one file stay names of one file.
+    files: HashMap<InodeNumber, usize>,
+}
+
+impl Plan {
+    fn add<'a>(&mut self, source: &'a Source) -> Planned<'a> {
         match &source.what {
-            What::File { root, size } => self.file(source, *root, *size),
-            What::Directory(children) => self.directory(source, children),
+            What::File { root, size } => {
+                let next = self.inodes.len();
+                let index = *self.files.entry(source.inode.number).or_insert(next);
+                if index == next {
+                    self.inode(source, Kind::File, *root, *size);
+                }
+                Planned { index, source, children: Vec::new() }
+            }
+            What::Directory(children) => {
+                let index = self.inode(source, Kind::Directory, 0, 0);
+                let children = children.iter().map(|(name, child)| (&name[..], self.add(child))).collect();
+                Planned { index, source, children }
+            }
         }
     }
 
-    fn create(&mut self, source: &Source, kind: Kind, root: u64, size: u64) -> Result<Built> {
+    fn inode(&mut self, source: &Source, kind: Kind, root: u64, size: u64) -> usize {
         let Past { attribute, origin, created, modified } = source.past;
-        let is_top = self.made.is_empty();
+        let is_top = self.inodes.is_empty();
         let identity = self.received.filter(|_| is_top).map_or([0; 16], |received| received.identity);
         let made_elsewhere = self.received.map(|received| received.created);
-        let new = NewInode {
+        self.inodes.push(NewInode {
             kind,
             snapshot: self.snapshot,
             root,
@@ -119,52 +138,63 @@ impl Builder<'_> {
             created: if is_top { made_elsewhere } else { self.snapshot.then_some(created) },
             modified: Some(modified),
             identity,
-        };
-        let (inode, flushed) = Table::create(self.store, new)?;
-        self.made.push(inode);
-        self.flushed = std::mem::take(&mut self.flushed).join(flushed);
-        Ok(Built { top: inode, kind, generation: inode.kind(self.store)?.generation })
+        });
+        self.inodes.len() - 1
+    }
+}
+
+struct Builder<'a> {
+    store: &'a Store,
+    /// As planned.
+    made: Vec<Made>,
+    /// By how many names each is named.
+    links: Vec<u32>,
+    surplus: Vec<Reference>,
+    /// The kinds of what was made: durable before a directory holds its name.
+    flushed: Flushed,
+}
+
+impl Builder<'_> {
+    fn built(&self, planned: &Planned<'_>, plan: &Plan) -> Built {
+        let Made { inode, generation } = self.made[planned.index];
+        Built { top: inode, kind: plan.inodes[planned.index].kind, generation }
     }
 
-    fn file(&mut self, source: &Source, root: u64, size: u64) -> Result<Built> {
-        if let Some(&(top, generation)) = self.files.get(&source.inode.number) {
-            // Raised once for each name, but the file is one.
-            if let Some(root) = Tree::from_word(top.field(at::ROOT), root)?.root {
-                self.surplus.push(Reference::of_root(root));
+    /// Gives the directories below `planned`, and it, their names.
+    fn fill(&mut self, planned: &Planned<'_>, plan: &Plan) -> Result<()> {
+        let mut entries = Vec::with_capacity(planned.children.len());
+        for (name, child) in &planned.children {
+            match &child.source.what {
+                What::Directory(_) => self.fill(child, plan)?,
+                // Raised once for each name, but the file is one.
+                What::File { root, .. } if self.links[child.index] > 0 => {
+                    let place = self.made[child.index].inode.field(at::ROOT);
+                    self.surplus.extend(Tree::from_word(place, *root)?.root.map(Reference::of_root));
+                }
+                What::File { .. } => {}
             }
-            return Ok(Built { top, kind: Kind::File, generation });
+            self.links[child.index] += 1;
+            entries.push(self.built(child, plan).entry(self.store, name));
         }
-        let built = self.create(source, Kind::File, root, size)?;
-        self.files.insert(source.inode.number, (built.top, built.generation));
-        Ok(built)
-    }
-
-    fn directory(&mut self, source: &Source, children: &[(Vec<u8>, Source)]) -> Result<Built> {
-        let built = self.create(source, Kind::Directory, 0, 0)?;
-        let mut entries = Vec::with_capacity(children.len());
-        for (name, child) in children {
-            let below = self.make(child)?;
-            self.links.entry(below.top.number).or_insert((below.top, 0)).1 += 1;
-            entries.push(below.entry(self.store, name));
+        if entries.is_empty() {
+            return Ok(());
         }
-        if !entries.is_empty() {
-            directory::fill(
-                self.store,
-                &Directory { inode: built.top, generation: built.generation },
-                entries,
-                std::mem::take(&mut self.flushed),
-            )?;
-        }
-        Ok(built)
+        let Made { inode, generation } = self.made[planned.index];
+        directory::fill(
+            self.store,
+            &Directory { inode, generation },
+            entries,
+            std::mem::take(&mut self.flushed),
+        )
     }
 
     /// Gives every inode but the top its links.
-    fn link_all(&mut self, top: InodeNumber) -> Result<()> {
+    fn link_all(&mut self) -> Result<()> {
         let region = &self.store.runtime.region;
         let ready = region.fence(std::mem::take(&mut self.flushed))?;
         let mut linked = Flushed::none();
-        for (number, (inode, links)) in self.links.iter().filter(|(number, _)| **number != top) {
-            let word = inode::encode_links(*links, *number);
+        for (&Made { inode, .. }, &links) in self.made.iter().zip(&self.links).skip(1) {
+            let word = inode::encode_links(links, inode.number);
             linked = linked.join(region.flush(region.publish(inode.field(at::LINKS), word, &ready)?));
         }
         region.fence(linked).map(|_| ())
@@ -173,7 +203,7 @@ impl Builder<'_> {
     /// Frees what was made. The roots of files stay raised: they are the cut's.
     fn unmake(self) -> Result<()> {
         let region = &self.store.runtime.region;
-        for inode in &self.made {
+        for Made { inode, .. } in &self.made {
             if inode.kind(self.store)?.kind == Kind::File {
                 let ready = region.fence(Flushed::none())?;
                 region.fence(region.flush(region.publish(inode.field(at::ROOT), 0, &ready)?))?;

@@ -19,6 +19,9 @@ use crate::pmem::{Mistake, mistake};
 use crate::space::Reference;
 use crate::units::InodeNumber;
 
+/// So many entries ahead of where a walk is, inodes are asked for.
+const PREFETCH: usize = 8;
+
 /// A file or directory as it was when the gate was closed.
 pub(crate) struct Source {
     pub(crate) inode: Inode,
@@ -212,8 +215,15 @@ impl Finder<'_> {
         check_depth(depth)?;
         let directory = self.directory(inode)?;
         self.visited.enter(self.store, &directory, &self.way, Lock::Held)?;
-        let mut children = Vec::new();
-        for entry in directory::list(self.store, &directory, Lock::Held)? {
+        let entries = directory::list(self.store, &directory, Lock::Held)?;
+        let mut children = Vec::with_capacity(entries.len());
+        let mut ahead: Vec<InodeNumber> = entries.iter().map(|entry| entry.inode).collect();
+        ahead.reverse();
+        for _ in 0..PREFETCH {
+            ahead.pop().iter().for_each(|&number| Table::prefetch(self.store, number));
+        }
+        for entry in entries {
+            ahead.pop().iter().for_each(|&number| Table::prefetch(self.store, number));
             if entry.inode == SNAPSHOT_DIRECTORY {
                 continue;
             }

@@ -14,8 +14,8 @@ use crate::units::{BlockNumber, CHUNK_BLOCKS};
 pub(super) const CURSORS: usize = 8;
 /// Requests of this many blocks and more look for an empty chunk.
 const LARGE: u64 = 128;
-/// Warm blocks that a stripe remembers.
-const WARM_MAX: usize = 64;
+/// Warm blocks that a stripe remembers: a directory of a thousand names is written again without a page fault.
+const WARM_MAX: usize = 512;
 
 /// What was found in a chunk; nothing where its counts lie in lost memory: the rest of the pool can still be allocated from.
 fn unless_lost(found: Result<Option<Run>>) -> Result<Option<Run>> {

@@ -1,12 +1,17 @@
 //! Reference counts: one u32 a block, raised before the reference exists and lowered after it is durably gone.
+//!
+//! A count above 0 rises under [`at::RAISING`] only, and whoever lowers one has a reference of his own to take away. So a count of
+//! 1 that is reached under that lock through the one node that names the block stays 1: nobody else has what it takes to lower it.
+
+use zerocopy::IntoBytes;
 
 use super::Space;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::entry::{Entry, NODE_ENTRIES, Root, lost};
+use crate::format::entry::Root;
 use crate::format::layout::{self, FIRST_GROUP_BLOCK, GROUP_BLOCKS};
 use crate::pmem::{Mistake, Region, mistake};
 use crate::runtime::at;
-use crate::units::{BLOCK_BYTES, BlockNumber, CHUNK_BLOCKS, PoolOffset};
+use crate::units::{BlockNumber, CHUNK_BLOCKS, PoolOffset};
 
 /// Counts above this are refused: room for raises in flight on many threads before the word would wrap.
 pub(crate) const COUNT_MAX: u32 = u32::MAX - (1 << 16);
@@ -47,12 +52,9 @@ pub(crate) const fn chunk_hint(block: BlockNumber) -> (PoolOffset, u32) {
 
 /// Reads a node into ordinary memory.
 pub(crate) fn read_node(region: &Region, node: BlockNumber) -> Result<Box<[u64; 512]>> {
-    let mut bytes = [0u8; BLOCK_BYTES];
-    region.read(node.offset(), &mut bytes)?;
-    let mut words = Box::new([0; 512]);
-    for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(8)) {
-        *word = u64::from_le_bytes(bytes.try_into().unwrap_or_default());
-    }
+    let mut words = Box::new([0_u64; 512]);
+    region.read(node.offset(), words.as_mut_bytes())?;
+    words.iter_mut().for_each(|word| *word = u64::from_le(*word));
     Ok(words)
 }
 
@@ -68,6 +70,12 @@ impl Space {
 
     /// Adds a reference to `block`, which has one already.
     pub(crate) fn raise(&self, block: BlockNumber) -> Result<()> {
+        let _raising = self.runtime.lock(at::RAISING)?;
+        self.raise_one(block)
+    }
+
+    /// As [`Space::raise`], for who holds the lock.
+    pub(super) fn raise_one(&self, block: BlockNumber) -> Result<()> {
         self.check_block(block, "reference")?;
         let place = layout::count(block);
         let before = self.runtime.region.add_u32(place, 1)?;
@@ -124,10 +132,10 @@ impl Space {
                     }
                     let node = if level > 0 && !shallow { Some(read_node(region, block)?) } else { None };
                     self.free(block)?;
-                    if let Some(node) = node {
-                        push_children(&node, level, stack);
-                    }
-                    return Ok(());
+                    return match node {
+                        Some(mut node) => self.lower_named(&mut node, level - 1, stack),
+                        None => Ok(()),
+                    };
                 }
                 // A shared node's children keep their other parent, so moving them away was never allowed.
                 count => {
@@ -161,17 +169,5 @@ impl Space {
         let (hint, shift) = chunk_hint(block);
         self.runtime.region.add_u32(hint, 1 << shift)?;
         self.runtime.region.store_u32(layout::count(block), 0)
-    }
-}
-
-fn push_children(node: &[u64; 512], level: u8, stack: &mut Vec<Reference>) {
-    for slot in 0..NODE_ENTRIES {
-        let word = node[usize::try_from(slot).unwrap_or(0)];
-        match Entry::decode(word, level - 1, slot) {
-            Ok(Some(entry)) => stack.push(Reference::deep(entry.block, level - 1)),
-            Ok(None) => {}
-            Err(_) if word == lost(level - 1, slot) => {}
-            Err(_) => tracing::error!(level, slot, word, "a damaged entry keeps its block"),
-        }
     }
 }

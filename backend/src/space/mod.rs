@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`counts`] | raising and lowering reference counts, freeing what nobody refers to any more |
+//! | [`runs`] | the same for blocks that lie side by side |
 //! | [`reserve`] | promises of free blocks, made before anything is changed |
 //! | [`allocate`] | finding free blocks, contiguous where that is possible |
 //! | `refuse` | with the feature `sim`, promises that are refused on purpose |
@@ -20,6 +21,7 @@ pub(crate) mod ledger;
 #[cfg(feature = "sim")]
 pub(crate) mod refuse;
 pub(crate) mod reserve;
+mod runs;
 
 use std::sync::Arc;
 
@@ -32,6 +34,7 @@ use crate::units::{BLOCK_SIZE, BlockNumber};
 
 pub(crate) use counts::Reference;
 pub(crate) use reserve::{Purpose, Reservation};
+pub(crate) use runs::References;
 
 /// The pool's blocks as this member sees them.
 pub(crate) struct Space {
@@ -67,9 +70,18 @@ impl Space {
     /// A block beyond what this process has mapped: perhaps another member has grown the pool.
     #[cold]
     fn check_new_block(&self, block: BlockNumber, structure: &str) -> Result<()> {
-        if layout::is_allocatable(block, self.pool_blocks()?) {
-            return Ok(());
-        }
-        Err(Error::corrupt(structure, "an entry", "a block inside a group of the pool", block))
+        check_block_within(block, self.pool_blocks()?, structure)
     }
+
+    /// Where the blocks of the pool end, as far as this member knows or can find out.
+    fn block_limit(&self) -> Result<u64> {
+        Ok(self.pool_blocks()?.max(self.runtime.region.len() / BLOCK_SIZE))
+    }
+}
+
+fn check_block_within(block: BlockNumber, limit: u64, structure: &str) -> Result<()> {
+    if layout::is_allocatable(block, limit) {
+        return Ok(());
+    }
+    Err(Error::corrupt(structure, "an entry", "a block inside a group of the pool", block))
 }

@@ -1,7 +1,7 @@
 //! A process of a test: `worker ROLE POOL NUMBER SEED` takes part in a storm (see `daxcow_tests::worker`),
 //! `worker probe NAME ...` does what a test cannot do in its own process (see `daxcow_tests::probes`),
 //! `worker power ...` writes until the machine loses power (see `daxcow_tests::power`),
-//! `worker deaths sample COUNT SEED` and `worker deaths all SECONDS SEED` fork processes that die at chosen steps (see
+//! `worker deaths sample COUNT SEED` and `worker deaths all SECONDS SEED PART PARTS` fork processes that die at chosen steps (see
 //! `daxcow_tests::kill`; feature `sim`).
 
 use std::process::ExitCode;

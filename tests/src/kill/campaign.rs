@@ -15,9 +15,16 @@ const COMPANIES: [Company; 3] = [Company::Nobody, Company::Workers(1), Company::
 pub enum Effort {
     /// So many deaths of each script, at random steps, in turn beside each company, and of recoverers.
     Sample(u64),
-    /// Every step of every script beside every company, and every step of a recoverer after sampled deaths; then pairs of
-    /// scripts; until the time is up.
-    Everything(Duration),
+    /// Every step of every script beside every company, and every step of a recoverer after sampled deaths, scripts of few
+    /// steps first; then pairs of scripts; until the time is up.
+    Everything {
+        /// How long.
+        time: Duration,
+        /// Which part of the scripts, from 0: the others are for other processes.
+        part: usize,
+        /// How many parts there are.
+        parts: usize,
+    },
 }
 
 /// What was done.
@@ -52,12 +59,12 @@ struct Campaign {
 pub fn run(effort: Effort, seed: u64) -> Result<(Tally, [String; 2]), String> {
     let end = match effort {
         Effort::Sample(_) => None,
-        Effort::Everything(time) => Some(Instant::now() + time),
+        Effort::Everything { time, .. } => Some(Instant::now() + time),
     };
     let mut campaign = Campaign { scene: Scene::new()?, rng: Rng::new(seed), tally: Tally::default(), end };
     match effort {
         Effort::Sample(deaths) => campaign.sample(deaths),
-        Effort::Everything(_) => campaign.everything(),
+        Effort::Everything { part, parts, .. } => campaign.everything(part, parts),
     }
     let Campaign { scene, mut tally, .. } = campaign;
     tally.recoveries = scene.recoveries.get();
@@ -163,13 +170,14 @@ impl Campaign {
         }
     }
 
-    fn everything(&mut self) {
-        let mut scripts = scripts();
-        // Another order for each seed: a campaign that does not come through begins elsewhere.
-        for index in (1..scripts.len()).rev() {
-            let other = self.rng.index(index + 1);
-            scripts.swap(index, other);
-        }
+    fn everything(&mut self, part: usize, parts: usize) {
+        let mut scripts: Vec<(u64, Script)> = scripts()
+            .into_iter()
+            .filter_map(|script| Some((self.die(&script, u64::MAX, Company::Nobody)?, script)))
+            .collect();
+        scripts.sort_by_key(|(steps, _)| *steps);
+        let scripts: Vec<Script> =
+            scripts.into_iter().map(|(_, script)| script).skip(part).step_by(parts).collect();
         for script in &scripts {
             self.tally.scripts += 1;
             let mut whole = true;

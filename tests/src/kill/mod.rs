@@ -28,20 +28,24 @@ use std::time::Duration;
 
 use crate::rng::parse_number;
 
-/// The process that forks all others: `arguments` are `sample COUNT SEED`, `all SECONDS SEED`, `stops COUNT SEED` or `crowd`. Gives
-/// the exit code.
+/// The process that forks all others: `arguments` are `sample COUNT SEED`, `all SECONDS SEED PART PARTS`, `stops COUNT SEED` or
+/// `crowd`. Gives the exit code.
 #[must_use]
 pub fn main(arguments: &[String]) -> u8 {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     if words.as_slice() == ["crowd"] {
         return death::said(death::Scene::new().and_then(|scene| crowd::crowd(&scene)));
     }
-    let [how, amount, seed] = words.as_slice() else { return 2 };
-    let (Some(amount), Some(seed)) = (parse_number(amount), parse_number(seed)) else { return 2 };
-    let effort = match *how {
-        "sample" => campaign::Effort::Sample(amount),
-        "all" => campaign::Effort::Everything(Duration::from_secs(amount)),
-        "stops" => return death::said(campaign::stops(amount, seed)),
+    let numbers: Option<Vec<u64>> = words.iter().skip(1).map(|word| parse_number(word)).collect();
+    let how = words.first().copied().unwrap_or_default();
+    let (effort, seed) = match (how, numbers.as_deref()) {
+        ("sample", Some(&[deaths, seed])) => (campaign::Effort::Sample(deaths), seed),
+        ("all", Some(&[seconds, seed, part, parts])) if parts > 0 => {
+            let as_index = |number| usize::try_from(number).unwrap_or(usize::MAX);
+            let (part, parts) = (as_index(part), as_index(parts));
+            (campaign::Effort::Everything { time: Duration::from_secs(seconds), part, parts }, seed)
+        }
+        ("stops", Some(&[stops, seed])) => return death::said(campaign::stops(stops, seed)),
         _ => return 2,
     };
     match campaign::run(effort, seed) {

@@ -11,6 +11,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use parking_lot::Mutex;
+
+use super::per_process::PerProcess;
 use super::*;
 use crate::error::ErrorKind;
 
@@ -109,6 +112,27 @@ fn a_forked_child_cannot_use_its_parents_locks() {
     assert_eq!(libc::WEXITSTATUS(status), 1, "the child used its parent's locks");
     let other = lock::LockFile::open(&path).unwrap();
     assert!(other.is_locked(3).unwrap(), "the child's drop released its parent's lock");
+}
+
+#[test]
+fn a_forked_child_finds_a_lock_free_that_a_thread_of_its_parent_holds() {
+    static LOCK: PerProcess<Mutex<u32>> = PerProcess::new(Mutex::default);
+    drop(fork::unforked());
+    let mut held = LOCK.get().lock();
+    *held = 5;
+    // SAFETY: the child leaves by `_exit`.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let found = LOCK.get().try_lock().map_or(255, |value| i32::try_from(*value).unwrap_or(254));
+        // SAFETY: ends the child without running the parent's exit handlers.
+        unsafe { libc::_exit(found) };
+    }
+    let mut status = 0;
+    // SAFETY: the child is ours.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert_eq!(libc::WEXITSTATUS(status), 0, "the child found its parent's value or lock");
+    drop(held);
+    assert_eq!(*LOCK.get().lock(), 5, "the parent keeps its own");
 }
 
 #[test]

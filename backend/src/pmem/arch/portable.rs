@@ -7,7 +7,7 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
-use super::Lost;
+use super::{Lost, Step, step_each};
 
 /// Nothing to choose from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,6 +58,45 @@ macro_rules! word {
 }
 word!(u64, AtomicU64, load_u64, swap_u64, add_u64, cas_u64);
 word!(u32, AtomicU32, load_u32, swap_u32, add_u32, cas_u32);
+
+/// Takes a step at up to `count` words from `to` on, in order, up to the first that does not allow it; how many it took.
+///
+/// # Safety
+/// See the module.
+pub(in crate::pmem) unsafe fn step_words(
+    _: Cpu,
+    to: *mut u32,
+    count: usize,
+    step: Step,
+) -> Result<usize, Lost> {
+    // SAFETY: the same contract.
+    unsafe { step_each(to, count, step) }
+}
+
+/// Turns up to `count` words from `to` on from 1 to 2, in order, up to the first that is not 1; how many it turned. Nobody
+/// else stores to those that are 1.
+///
+/// # Safety
+/// See the module.
+pub(in crate::pmem) unsafe fn double_ones(to: *mut u32, count: usize) -> Result<usize, Lost> {
+    for done in 0..count {
+        // SAFETY: an aligned word that is only accessed by atomics.
+        let word = unsafe { AtomicU32::from_ptr(to.wrapping_add(done)) };
+        if word.load(Ordering::Acquire) != 1 {
+            return Ok(done);
+        }
+        word.store(2, Ordering::Release);
+    }
+    Ok(count)
+}
+
+/// There is no such hint.
+#[inline(always)]
+pub(in crate::pmem) fn prefetch(_: *const u8) {}
+
+/// Nor this one.
+#[inline(always)]
+pub(in crate::pmem) fn prefetch_for_store(_: *const u8) {}
 
 /// # Safety
 /// See the module.

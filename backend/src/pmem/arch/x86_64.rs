@@ -17,6 +17,8 @@ use crate::os::fault::recovery_entry;
 pub(in crate::pmem) struct Cpu {
     pub(in crate::pmem) stores: Stores,
     pub(in crate::pmem) flush: Flush,
+    /// Whether it swaps 16 bytes at once.
+    pub(in crate::pmem) swaps_pairs: bool,
 }
 
 /// The widest non-temporal store.
@@ -53,7 +55,7 @@ impl Cpu {
             (_, 1) => Flush::Clflushopt,
             _ => Flush::Clflush,
         };
-        Cpu { stores, flush }
+        Cpu { stores, flush, swaps_pairs: is_x86_feature_detected!("cmpxchg16b") }
     }
 }
 
@@ -74,6 +76,9 @@ macro_rules! recoverable {
         fault
     }};
 }
+
+mod counters;
+pub(in crate::pmem) use counters::*;
 
 #[inline(always)]
 fn answer<T>(fault: u32, value: T) -> Result<T, Lost> {

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::panic::Location;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use parking_lot::Mutex;
@@ -139,18 +140,26 @@ impl Tape {
 /// Where a region notes its events.
 pub(in crate::pmem) struct Recorder {
     tape: Mutex<Option<Tape>>,
+    /// Whether there is a tape; there is one from then on.
+    noting: AtomicBool,
 }
 
 impl Default for Recorder {
     fn default() -> Recorder {
-        Recorder { tape: Mutex::new(INSERTED.with_borrow(Clone::clone)) }
+        let tape = INSERTED.with_borrow(Clone::clone);
+        Recorder { noting: AtomicBool::new(tape.is_some()), tape: Mutex::new(tape) }
     }
 }
 
 impl Recorder {
     /// Whether anything is noted.
     pub(in crate::pmem) fn is_on_tape(&self) -> bool {
-        self.tape.lock().is_some()
+        self.noting.load(Ordering::Acquire)
+    }
+
+    /// The tape. Where nothing is noted no lock is taken: in a forked child a thread of the parent's might hold it for ever.
+    fn tape(&self) -> Option<Tape> {
+        self.is_on_tape().then(|| self.tape.lock().clone()).flatten()
     }
 }
 
@@ -174,6 +183,7 @@ impl Region {
     /// [`ErrorKind::Busy`] if it is being recorded already.
     pub(crate) fn record(&self) -> Result<()> {
         let tape = self.recorder.tape.lock().get_or_insert_with(Tape::of_pages).clone();
+        self.recorder.noting.store(true, Ordering::Release);
         // Whoever stores holds this lock meanwhile.
         let mut notes = tape.0.lock();
         if notes.recording.is_some() {
@@ -234,8 +244,7 @@ impl Region {
 
     fn note_store<T>(&self, storing: &Storing, store: impl FnOnce() -> Result<T, Lost>) -> Result<T, Lost> {
         step();
-        let tape = self.recorder.tape.lock().clone();
-        let Some(tape) = tape else { return store() };
+        let Some(tape) = self.recorder.tape() else { return store() };
         let mut notes = tape.0.lock();
         let answer = store()?;
         let &Storing { at, len, flushed, zeros, publish, site } = storing;
@@ -260,7 +269,7 @@ impl Region {
 
     /// Notes that whoever got a pointer to `[at, at + len)` may store there, which nobody will see.
     pub(in crate::pmem) fn noting_pointer(&self, at: PoolOffset, len: u64) {
-        if let Some(tape) = self.recorder.tape.lock().as_ref() {
+        if let Some(tape) = self.recorder.tape() {
             tape.0.lock().touched.note(at.0, len, false);
         }
     }
@@ -286,8 +295,7 @@ impl Region {
     fn noting<T>(&self, event: Event, act: impl FnOnce() -> T) -> T {
         let site = Location::caller();
         step();
-        let tape = self.recorder.tape.lock().clone();
-        let Some(tape) = tape else { return act() };
+        let Some(tape) = self.recorder.tape() else { return act() };
         let mut notes = tape.0.lock();
         let answer = act();
         if let Some(recording) = &mut notes.recording {

@@ -27,7 +27,7 @@ fn every_path(test: impl Fn(&Region)) {
         for stores in [Stores::Sse2, Stores::Avx, Stores::Avx512] {
             for flush in [Flush::Clflush, Flush::Clflushopt, Flush::Clwb] {
                 if stores as u8 <= best.stores as u8 && flush as u8 <= best.flush as u8 {
-                    region.cpu = Cpu { stores, flush };
+                    region.cpu = Cpu { stores, flush, ..best };
                     test(&region);
                 }
             }
