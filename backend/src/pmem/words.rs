@@ -184,6 +184,17 @@ impl Region {
         }
     }
 
+    /// Stores the volatile word at `at` with release: what this thread stored before, also around the cache where
+    /// [`Region::fence_stores`] stands between, is there for whoever sees it. Unlike the other stores it waits for nothing.
+    #[inline]
+    #[cfg_attr(feature = "sim", track_caller)]
+    pub(crate) fn store_release(&self, at: PoolOffset, value: u64) -> Result<()> {
+        let place = self.place_u64(at)?;
+        // SAFETY: an aligned word in the watched pool.
+        let act = || unsafe { arch::store_u64(place, value) };
+        self.noting_store(at, 8, false, act).map_err(|lost| self.lost(lost, at, 8, Intent::Store))
+    }
+
     /// Reads the word at `at` from the file, past a private view of it.
     pub(crate) fn load_from_file(&self, at: PoolOffset) -> Result<u64> {
         let mut bytes = [0; 8];
@@ -197,6 +208,13 @@ impl Region {
     #[inline]
     pub(crate) fn fence_acquire(&self) {
         fence(Ordering::AcqRel);
+    }
+
+    /// Orders all stores before it, those around the cache too, before the stores after it. It makes nothing durable.
+    #[inline]
+    pub(crate) fn fence_stores(&self) {
+        fence(Ordering::AcqRel);
+        arch::drain();
     }
 
     /// Orders the read-modify-write before it before the loads after it, which x86-64 does by itself.
