@@ -1,6 +1,7 @@
 //! Aligned words of the pool: durable pointer words, and volatile ones (counts, locks, sequence numbers).
 //!
-//! A load acquires; every other access to a volatile word is sequentially consistent, [`Region::publish`] releases.
+//! A load acquires; every other access to a volatile word is sequentially consistent, but for [`Region::publish`] and
+//! [`Region::note`], which release.
 //! Volatile words are never flushed. A word that is not aligned is damage, as is one beyond the pool.
 #![expect(unsafe_code, reason = "calls the routines of arch on checked words")]
 
@@ -182,6 +183,17 @@ impl Region {
             Ok(()) => Ok(Stored::range(at, 8)),
             Err(lost) => Err(self.lost(lost, at, 8, Intent::Store)),
         }
+    }
+
+    /// Stores the volatile word at `at` with release only, for words that others judge under a lock or after this member's
+    /// death: what the storing thread loads next may come first.
+    #[cfg_attr(feature = "sim", track_caller)]
+    pub(crate) fn note(&self, at: PoolOffset, value: u64) -> Result<()> {
+        let place = self.place_u64(at)?;
+        // SAFETY: an aligned word in the watched pool.
+        let act = || unsafe { arch::store_u64(place, value) };
+        let answer = self.noting_store(at, 8, false, act);
+        answer.map_err(|lost| self.lost(lost, at, 8, Intent::Store))
     }
 
     /// Reads the word at `at` from the file, past a private view of it.
