@@ -4,6 +4,7 @@
 //! nothing here knows how.
 
 mod batch;
+mod locks;
 mod options;
 mod pinned;
 
@@ -25,7 +26,7 @@ use crate::dax::write::{SizeChange, Source};
 use crate::dax::{self, range};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::inode::Kind;
-use crate::inode::advisory::{self, HandleId, LockMode, LockState, SharedMemory};
+use crate::inode::advisory::{self, HandleId};
 use crate::inode::open::OpenInode;
 use crate::inode::{Core, Inode};
 use crate::namespace::resolve::{self, Located};
@@ -279,6 +280,21 @@ impl File {
         store.runtime.region.fence(flushed).map(|_| ())
     }
 
+    /// As [`File::sync`], but for the time of the last change, which may be lost with the machine (fdatasync). Costs nothing where
+    /// calls return when their bytes are durable.
+    ///
+    /// # Errors
+    /// As [`File::sync`].
+    pub fn sync_data(&self) -> Result<()> {
+        let store = &self.core().store;
+        let is_lazy = || self.target().is_size_lazy(store);
+        let every_call_syncs = store.runtime.region.granularity() != Granularity::Page;
+        if every_call_syncs && !store.runtime.is_mapped(self.target().place)? && !is_lazy()? {
+            return Ok(());
+        }
+        self.sync()
+    }
+
     /// What is known about the file.
     ///
     /// # Errors
@@ -436,50 +452,6 @@ impl File {
         self.readable()?;
         self.writable()?;
         MappingMut::new(self.core(), &self.open, offset, len)
-    }
-
-    /// Takes one of the file's 16 numbered advisory locks, shared by all handles of all processes. Never waits: `false`
-    /// says that a live other holder forbids it. Shared becomes exclusive where this handle is the only holder; exclusive
-    /// becomes shared. Locks end with the handle, and with the process.
-    ///
-    /// # Errors
-    /// `InvalidInput` for an index over 15; `Stale` after a forced rollback; `NoSpace`, `MediaError`.
-    pub fn try_lock(&self, index: u8, mode: LockMode) -> Result<bool> {
-        self.not_replaced()?;
-        advisory::try_lock(&self.core().store, &self.open, self.handle, index, mode)
-    }
-
-    /// Lets go of what this handle holds of a lock.
-    ///
-    /// # Errors
-    /// `InvalidInput` for an index over 15; `MediaError`.
-    pub fn unlock(&self, index: u8) -> Result<()> {
-        advisory::unlock(&self.core().store, &self.open, self.handle, index)
-    }
-
-    /// Who else holds a lock.
-    ///
-    /// # Errors
-    /// `InvalidInput` for an index over 15; `MediaError`.
-    pub fn lock_state(&self, index: u8) -> Result<LockState> {
-        advisory::lock_state(&self.core().store, &self.open, self.handle, index)
-    }
-
-    /// Attaches to the file's shared memory: volatile, zeroed when its first live user attaches, the same for all handles
-    /// of all processes, and never part of a clone or snapshot.
-    ///
-    /// # Errors
-    /// `NoSpace`, `MediaError`.
-    pub fn shared_memory(&self) -> Result<SharedMemory> {
-        SharedMemory::attach(self.core(), &self.open)
-    }
-
-    /// What [`SharedMemory::check`] says, also where this handle has not attached.
-    ///
-    /// # Errors
-    /// `MediaError`.
-    pub fn check_shared_memory(&self) -> Result<()> {
-        advisory::shared_memory::check(&self.open)
     }
 }
 

@@ -53,7 +53,7 @@ pub use dax::view::{View, Views};
 pub use error::{Error, ErrorKind, Result};
 pub use file::{Batch, Dedupe, Extent, ExtentKind, File, FileOptions};
 pub use format::superblock::{MAGIC, VERSION};
-pub use inode::advisory::{LockMode, LockState, SharedMemory};
+pub use inode::advisory::{LockMode, LockState, LockStep, SharedMemory};
 pub use mount::check::{CheckReport, Problem};
 pub use mount::info::{MemberInfo, PoolInfo};
 pub use mount::open::RecoveryInfo;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use daxcow::{CreateOptions, ErrorKind, ExtentKind, File, FileOptions, Pool, RollbackOptions};
+use daxcow::{CreateOptions, ErrorKind, ExtentKind, File, FileOptions, OpenOptions, Pool, RollbackOptions};
 use tempfile::TempDir;
 
 const BLOCK: u64 = 4096;
@@ -194,4 +194,36 @@ fn a_write_that_finds_the_pool_full_keeps_no_blocks_beyond_the_end() {
     assert_eq!(file.len().unwrap(), 5000);
     assert_eq!(mapped(&file), 2);
     file.write_at(&vec![3; 1 << 20], 5000).unwrap();
+}
+
+/// Batches leave some of the blocks that they replace to the next batch: a full pool has these too.
+#[test]
+fn blocks_that_wait_for_the_next_batch_can_be_had_by_others() {
+    let fill = |reopen: bool| {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pool");
+        let options = CreateOptions::new().size(16 << 20).sparse(true);
+        let mut pool = Pool::create(&path, &options).unwrap();
+        let create = FileOptions::new().read(true).write(true).create(true);
+        let file = pool.open_file("a", &create).unwrap();
+        for _ in 0..3 {
+            let mut batch = file.batch().unwrap();
+            for block in 0..8 {
+                batch.write_at(&[1; 4096], 2 * block * 4096).unwrap();
+            }
+            batch.commit().unwrap();
+        }
+        drop(file);
+        if reopen {
+            drop(pool);
+            pool = Pool::open(&path, &OpenOptions::new()).unwrap();
+        }
+        let file = pool.open_file("b", &create).unwrap();
+        let written = (0..).find(|block| file.write_at(&[2; 4096], block * 4096).is_err()).unwrap();
+        drop(file);
+        assert!(pool.check().unwrap().is_clean());
+        written
+    };
+    // The list of such blocks is one itself.
+    assert_eq!(fill(false) + 1, fill(true));
 }

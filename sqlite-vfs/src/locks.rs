@@ -12,7 +12,7 @@
 use crate::error::{OrCode, Outcome};
 use crate::ffi::code;
 use crate::file::LockLevel;
-use daxcow::{File, LockMode};
+use daxcow::{File, LockMode, LockStep};
 
 const PENDING: u8 = 0;
 const RESERVED: u8 = 1;
@@ -59,10 +59,10 @@ impl Locks {
             LockLevel::None => {}
             LockLevel::Shared => {
                 // A writer waits for the readers to leave: a new one stays out. Missing it by a moment is harmless.
-                if file.lock_state(PENDING).or_code(code::IOERR_RDLOCK)?.exclusive_by_other {
+                let steps = [LockStep::Pass(PENDING), LockStep::Take(SHARED, LockMode::Shared)];
+                if file.change_locks(&steps).or_code(code::IOERR_RDLOCK)? < steps.len() {
                     return Err(code::BUSY.into());
                 }
-                take(file, SHARED, LockMode::Shared)?;
             }
             LockLevel::Reserved => {
                 take(file, RESERVED, LockMode::Exclusive)?;
@@ -70,11 +70,14 @@ impl Locks {
             }
             LockLevel::Pending => take(file, PENDING, LockMode::Exclusive)?,
             LockLevel::Exclusive => {
-                if self.level < LockLevel::Pending {
-                    take(file, PENDING, LockMode::Exclusive)?;
+                let steps = [PENDING, SHARED].map(|number| LockStep::Take(number, LockMode::Exclusive));
+                let taken = file.change_locks(&steps).or_code(code::IOERR_LOCK)?;
+                if taken > 0 {
                     self.level = LockLevel::Pending;
                 }
-                take(file, SHARED, LockMode::Exclusive)?;
+                if taken < steps.len() {
+                    return Err(code::BUSY.into());
+                }
             }
         }
         self.level = level;
@@ -86,20 +89,14 @@ impl Locks {
         if level >= self.level {
             return Ok(());
         }
-        let was = self.level;
-        if was == LockLevel::Exclusive && level == LockLevel::Shared {
-            file.try_lock(SHARED, LockMode::Shared).or_code(code::IOERR_UNLOCK)?;
-        }
-        if self.reserved {
-            file.unlock(RESERVED).or_code(code::IOERR_UNLOCK)?;
-            self.reserved = false;
-        }
-        if was >= LockLevel::Pending {
-            file.unlock(PENDING).or_code(code::IOERR_UNLOCK)?;
-        }
-        if level == LockLevel::None {
-            file.unlock(SHARED).or_code(code::IOERR_UNLOCK)?;
-        }
+        let shared = match level {
+            LockLevel::None => LockStep::Leave(SHARED),
+            _ => LockStep::Take(SHARED, LockMode::Shared),
+        };
+        // What is not held is left for nothing.
+        let steps = [shared, LockStep::Leave(RESERVED), LockStep::Leave(PENDING)];
+        file.change_locks(&steps).or_code(code::IOERR_UNLOCK)?;
+        self.reserved = false;
         self.level = level;
         Ok(())
     }

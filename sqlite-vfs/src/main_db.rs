@@ -176,7 +176,7 @@ impl VfsFile for MainDb {
             self.staging.publish_complete()
         } else {
             self.checkpoint = Checkpoint::None;
-            self.file.sync().or_code(code::IOERR_FSYNC)
+            self.file.sync_data().or_code(code::IOERR_FSYNC)
         };
         self.release_if_unlocked();
         self.noting(synced)

@@ -75,7 +75,11 @@ const LOOKING: &[&str] = &[
     "Batch::is_empty",
 ];
 /// What is performed with another operation of the alphabet.
-const PART_OF_ANOTHER: &[(&str, &str)] = &[("Pool::close", "Pool::open")];
+const PART_OF_ANOTHER: &[(&str, &str)] = &[
+    ("Pool::close", "Pool::open"),
+    ("File::change_locks", "File::try_lock"),
+    ("File::sync_data", "File::sync"),
+];
 /// What tests do to a pool.
 const SIMULATOR: &[&str] =
     &["Pool::record", "Pool::recorded_events", "Pool::stop_recording", "Pool::abandon"];

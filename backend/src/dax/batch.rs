@@ -12,6 +12,8 @@
 
 use std::collections::BTreeMap;
 
+use smallvec::SmallVec;
+
 use super::read;
 use crate::error::{Error, ErrorKind, Result};
 use crate::extent_map::stage::{Staged, stage};
@@ -245,7 +247,15 @@ impl Side {
 
     /// Takes a block that dies with the member until the batch is committed.
     fn new_block(&mut self, store: &Store, goal: Option<BlockNumber>) -> Result<BlockNumber> {
-        let mut reservation = store.space.reserve(1, Purpose::Store)?;
+        if goal.is_none()
+            && let Some(block) = self.ledger.take_kept()
+        {
+            return Ok(block);
+        }
+        let mut reservation = match store.space.reserve(1, Purpose::Store) {
+            Ok(reservation) => reservation,
+            Err(error) => return self.ledger.take_kept().ok_or(error),
+        };
         let block = store.space.allocate(&mut reservation, 1, goal)?.first;
         if let Err(error) = store.space.note(&mut self.ledger, Reference::deep(block, 0)) {
             store.space.give_back(&[block]);
@@ -290,8 +300,8 @@ impl Side {
     }
 
     /// What the commit changes in the map.
-    fn changes(&self) -> Vec<Change> {
-        let mut changes: Vec<Change> = Vec::new();
+    fn changes(&self) -> SmallVec<[Change; 8]> {
+        let mut changes: SmallVec<[Change; 8]> = SmallVec::new();
         let mut hole_from = blocks_for(self.floor);
         let cut = self.floor < self.committed_len || self.len < self.committed_len;
         let hole =
@@ -337,9 +347,11 @@ impl Side {
         Ok(staged)
     }
 
-    /// After the commit: the side map is empty, what it held is the file's.
-    fn finish(&mut self, store: &Store) -> Result<()> {
-        store.space.forget(&mut self.ledger)?;
+    /// After the commit: the side map is empty, what it held is the file's. Nobody refers to what was `dropped`.
+    fn finish(&mut self, store: &Store, dropped: &[Reference]) -> Result<()> {
+        if let Err(error) = store.space.renew(&mut self.ledger, dropped) {
+            tracing::error!(%error, "a batch could not give back all that it replaced");
+        }
         self.blocks.clear();
         store.space.give_back(&std::mem::take(&mut self.spare));
         self.committed_len = self.len;
@@ -350,8 +362,8 @@ impl Side {
     /// Forgets everything since the last commit.
     pub(crate) fn discard(&mut self, store: &Store) -> Result<()> {
         if !self.blocks.is_empty() || !self.spare.is_empty() {
-            store.space.forget(&mut self.ledger)?;
-            let mut blocks = std::mem::take(&mut self.spare);
+            let mut blocks = store.space.forget(&mut self.ledger)?;
+            blocks.append(&mut self.spare);
             blocks.extend(std::mem::take(&mut self.blocks).into_values());
             store.space.give_back(&blocks);
         }
@@ -369,7 +381,8 @@ pub(crate) fn commit(
     more: &[Record],
     more_flushed: Flushed,
 ) -> Result<()> {
-    let mut order: Vec<usize> = (0..sides.len()).filter(|&side| !sides[side].is_unchanged()).collect();
+    let mut order: SmallVec<[usize; 2]> =
+        (0..sides.len()).filter(|&side| !sides[side].is_unchanged()).collect();
     order.sort_by_key(|&side| sides[side].inode.number);
     let share = (RECORDS_MAX - more.len()).checked_div(order.len()).unwrap_or(RECORDS_MAX);
     if share <= OTHER_RECORDS {
@@ -378,7 +391,7 @@ pub(crate) fn commit(
             format!("{} batches are too many for one transaction", order.len()),
         ));
     }
-    let mut locks = Vec::with_capacity(order.len());
+    let mut locks: SmallVec<[_; 2]> = SmallVec::with_capacity(order.len());
     for &side in &order {
         locks.push(sides[side].inode.lock(store)?);
         if sides[side].inode.is_replaced(store)? {
@@ -406,12 +419,13 @@ pub(crate) fn commit(
     if store.runtime.region.granularity() == Granularity::Page {
         store.runtime.region.barrier()?;
     }
-    let mut moving = Vec::with_capacity(order.len());
+    let mut moving: SmallVec<[_; 2]> = SmallVec::with_capacity(order.len());
     for &side in &order {
         moving.push(store.runtime.begin_change(sides[side].inode.place)?);
     }
+    let mut dropped = SmallVec::new();
     match all {
-        Some(staged) => staged.commit_atomic(store, more_flushed, more)?,
+        Some(staged) => dropped = staged.publish_atomic(store, more_flushed, more)?,
         None if more.is_empty() => {}
         None => store.journal.commit(more, more_flushed).map(|_| ())?,
     }
@@ -419,7 +433,7 @@ pub(crate) fn commit(
         sides[side].version = Some(change.end());
     }
     for &side in &order {
-        sides[side].finish(store)?;
+        sides[side].finish(store, &std::mem::take(&mut dropped))?;
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! Making a staged change real.
 
+use smallvec::SmallVec;
+
 use super::Staged;
 use crate::error::{Error, Result};
 use crate::format::lane::Record;
@@ -60,7 +62,17 @@ impl Staged {
 
     /// Stores the records and `more` as one transaction, durably, after what `data` covers. An error says that nothing was
     /// stored, and the change has been taken back, unless the member is lost.
-    pub(crate) fn commit_atomic(mut self, store: &Store, data: Flushed, more: &[Record]) -> Result<()> {
+    pub(crate) fn commit_atomic(self, store: &Store, data: Flushed, more: &[Record]) -> Result<()> {
+        self.publish_atomic(store, data, more).map(|dropped| lower(store, &dropped))
+    }
+
+    /// As [`Staged::commit_atomic`], but leaves it to the caller to lower what the change has dropped.
+    pub(crate) fn publish_atomic(
+        mut self,
+        store: &Store,
+        data: Flushed,
+        more: &[Record],
+    ) -> Result<SmallVec<[Reference; 8]>> {
         self.records.extend_from_slice(more);
         let flushed = std::mem::replace(&mut self.flushed, Flushed::none());
         if !self.records.is_empty()
@@ -68,8 +80,7 @@ impl Staged {
         {
             return Err(self.taken_back(store, error));
         }
-        lower(store, &self.dropped);
-        Ok(())
+        Ok(self.dropped)
     }
 
     /// The error that kept the change from being made.

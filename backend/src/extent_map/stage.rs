@@ -11,6 +11,7 @@
 //! is copied by raising its children first; an exclusive one by moving them. Until the records are stored the change
 //! does not exist and [`Staged::cancel`] takes it back without a trace.
 
+use smallvec::SmallVec;
 use zerocopy::IntoBytes;
 
 use super::lookup::{Tree, load_entry};
@@ -55,11 +56,11 @@ impl Change {
 #[must_use]
 pub(crate) struct Staged {
     /// The words whose publish makes it real.
-    pub(crate) records: Vec<Record>,
+    pub(crate) records: SmallVec<[Record; 8]>,
     /// New nodes, stored and on their way to the medium.
     pub(crate) flushed: Flushed,
     /// What nobody refers to any more once the records are durable.
-    pub(crate) dropped: Vec<Reference>,
+    pub(crate) dropped: SmallVec<[Reference; 8]>,
     pub(super) fresh: Vec<BlockNumber>,
     pub(super) raised: Vec<References>,
 }
@@ -87,15 +88,15 @@ pub(crate) fn stage(
     let height = height_for(tree, changes)?;
     // What lies beyond the tree is a hole already.
     let within = changes.iter().filter(|change| change.start.0 < span(height));
-    let clipped: Vec<Change> = within.map(|change| clip(change, 0, span(height))).collect();
+    let clipped: SmallVec<[Change; 8]> = within.map(|change| clip(change, 0, span(height))).collect();
     let mut shadow_to = first_shadow_level(&clipped, records_max, height);
     loop {
         let grown = tree.root.map_or(0, |root| u64::from(height - root.height));
         let reservation = space.reserve(nodes_at_most(&clipped, height) + grown, purpose)?;
         let empty = Staged {
-            records: vec![],
+            records: SmallVec::new(),
             flushed: Flushed::none(),
-            dropped: vec![],
+            dropped: SmallVec::new(),
             fresh: vec![],
             raised: vec![],
         };

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::refuse_replaced;
-use crate::dax::batch::Side;
+use crate::dax::batch::{Side, commit};
 use crate::dax::mapping::{not_mapped, out_of_mappings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::inode::open::OpenInode;
+use crate::pmem::Flushed;
 use crate::pool::Pool;
 
 /// Any number of writes and truncates of one file, visible and durable together at [`Batch::commit`] or not at all.
@@ -17,21 +18,21 @@ pub struct Batch {
     pub(super) side: Option<Side>,
 }
 
-impl Batch {
-    fn side(&mut self) -> Result<&mut Side> {
-        refuse_replaced(&self.pool, &self.open)?;
-        self.side.as_mut().ok_or_else(|| Error::new(ErrorKind::Stale, "the batch is closed"))
-    }
+/// The side map of a batch of `open`.
+fn opened<'a>(pool: &Pool, open: &OpenInode, side: &'a mut Option<Side>) -> Result<&'a mut Side> {
+    refuse_replaced(pool, open)?;
+    side.as_mut().ok_or_else(|| Error::new(ErrorKind::Stale, "the batch is closed"))
+}
 
+impl Batch {
     /// Writes all of `from` at byte `offset`; only this batch sees it.
     ///
     /// # Errors
     /// `NoSpace`, `TooLarge`, `MediaError`; what was written before stays in the batch.
     pub fn write_at(&mut self, from: &[u8], offset: u64) -> Result<()> {
-        let pool = self.pool.clone();
-        let store = &pool.core().store;
         let from = &*not_mapped(from)?;
-        self.side()?.write(store, offset, from)
+        let side = opened(&self.pool, &self.open, &mut self.side)?;
+        side.write(&self.pool.core().store, offset, from)
     }
 
     /// Reads the file as it will be after the commit; fewer bytes only at its end.
@@ -50,9 +51,8 @@ impl Batch {
     /// # Errors
     /// As [`Batch::write_at`].
     pub fn set_len(&mut self, len: u64) -> Result<()> {
-        let pool = self.pool.clone();
-        let store = &pool.core().store;
-        self.side()?.set_len(store, len)
+        let side = opened(&self.pool, &self.open, &mut self.side)?;
+        side.set_len(&self.pool.core().store, len)
     }
 
     /// The size the file will have.
@@ -72,8 +72,10 @@ impl Batch {
     /// # Errors
     /// `NoSpace`, `Busy`, `Io`, `MediaError`: nothing is visible and the batch is as before.
     pub fn commit(&mut self) -> Result<()> {
-        let pool = self.pool.clone();
-        pool.commit_batches(&mut [self], None)
+        let side = opened(&self.pool, &self.open, &mut self.side)?;
+        let store = &self.pool.core().store;
+        let _mark = store.runtime.enter()?;
+        commit(store, &mut [side], &[], Flushed::none())
     }
 
     /// What [`File::version`](super::File::version) was right after the last commit of this batch.
@@ -84,8 +86,8 @@ impl Batch {
 
     /// Forgets everything since the last commit.
     pub fn discard(&mut self) {
-        let pool = self.pool.clone();
-        let discarded = self.side.as_mut().map_or(Ok(()), |side| side.discard(&pool.core().store));
+        let store = &self.pool.core().store;
+        let discarded = self.side.as_mut().map_or(Ok(()), |side| side.discard(store));
         if let Err(error) = discarded {
             tracing::error!(%error, "a batch could not be discarded");
         }
@@ -95,7 +97,7 @@ impl Batch {
         if !Arc::ptr_eq(self.pool.core(), pool.core()) {
             return Err(Error::new(ErrorKind::InvalidInput, "a batch of another pool"));
         }
-        self.side()
+        opened(&self.pool, &self.open, &mut self.side)
     }
 }
 

@@ -11,6 +11,8 @@
 //! The crc covers everything from byte 8 to the end of the last record, so that a lane is either valid as a whole or
 //! not at all.
 
+use smallvec::SmallVec;
+
 use super::layout::LANE_SIZE;
 use crate::units::PoolOffset;
 
@@ -22,6 +24,9 @@ pub(crate) const RECORD_BYTES: usize = 16;
 #[expect(clippy::cast_possible_truncation, reason = "a lane is one block")]
 pub(crate) const RECORDS_MAX: usize = (LANE_SIZE as usize - RECORDS_AT) / RECORD_BYTES;
 
+/// A lane from byte 8 on; of the heap only where it is long.
+pub(crate) type Body = SmallVec<[u8; 256]>;
+
 /// One word to store: where and what.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Record {
@@ -30,9 +35,9 @@ pub(crate) struct Record {
 }
 
 /// The bytes of a lane from byte 8 on, and the validity word that makes them count.
-pub(crate) fn encode(records: &[Record], sequence: u32) -> (Vec<u8>, u64) {
+pub(crate) fn encode(records: &[Record], sequence: u32) -> (Body, u64) {
     debug_assert!(!records.is_empty() && records.len() <= RECORDS_MAX && sequence != 0);
-    let mut bytes = vec![0; RECORDS_AT - 8 + records.len() * RECORD_BYTES];
+    let mut bytes = Body::from_elem(0, RECORDS_AT - 8 + records.len() * RECORD_BYTES);
     bytes[0..8].copy_from_slice(&(records.len() as u64).to_le_bytes());
     bytes[8..16].copy_from_slice(&u64::from(sequence).to_le_bytes());
     for (to, record) in bytes[RECORDS_AT - 8..].chunks_exact_mut(RECORD_BYTES).zip(records) {

@@ -156,11 +156,16 @@ impl Inode {
         }
     }
 
+    /// Whether its size may not be durable.
+    pub(crate) fn is_size_lazy(&self, store: &Store) -> Result<bool> {
+        Ok(store.runtime.region.load_u32(self.field(at::LAZY_SIZE))? != 0)
+    }
+
     /// Makes a size durable that was stored lazily: what is durable at return must not lie beyond the end that a crash
     /// leaves. The caller holds the lock.
     pub(crate) fn settle_size(&self, store: &Store) -> Result<()> {
         let region = &store.runtime.region;
-        if region.load_u32(self.field(at::LAZY_SIZE))? == 0 || mistake(Mistake::LazySizeForgotten) {
+        if !self.is_size_lazy(store)? || mistake(Mistake::LazySizeForgotten) {
             return Ok(());
         }
         region.fence(region.flush_range(self.field(at::SIZE), 8))?;

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -19,7 +20,7 @@ use crate::units::InodeNumber;
 /// The inodes that handles of this process refer to.
 #[derive(Default)]
 pub(crate) struct OpenInodes {
-    open: Mutex<HashMap<InodeNumber, (Arc<OpenInode>, u64)>>,
+    open: Mutex<HashMap<InodeNumber, Arc<OpenInode>>>,
 }
 
 /// An inode that this process has open, shared by all its handles.
@@ -28,6 +29,8 @@ pub(crate) struct OpenInode {
     pub(crate) generation: u32,
     /// Part of a snapshot: never written.
     pub(crate) snapshot: bool,
+    /// Handles of this process. It falls to 0, and rises from there, only with the table locked.
+    handles: AtomicU64,
     /// What handles of this process hold of its advisory locks and its shared memory.
     pub(crate) local: Mutex<super::advisory::Local>,
 }
@@ -45,36 +48,42 @@ impl OpenInodes {
                 "without writing to the pool only snapshots can be read",
             ));
         }
-        if let Some((shared, handles)) = open.get_mut(&number) {
-            *handles += 1;
+        if let Some(shared) = open.get(&number) {
+            self.share(shared);
             return Ok(shared.clone());
         }
         let (word, bit) = mask_bit(&inode, store.runtime.member.slot);
         store.runtime.region.or_u64(word, bit)?;
-        let shared =
-            Arc::new(OpenInode { inode, generation, snapshot: kind.snapshot, local: Mutex::default() });
-        open.insert(number, (shared.clone(), 1));
+        let shared = Arc::new(OpenInode {
+            inode,
+            generation,
+            snapshot: kind.snapshot,
+            handles: AtomicU64::new(1),
+            local: Mutex::default(),
+        });
+        open.insert(number, shared.clone());
         Ok(shared)
     }
 
     /// Takes another handle's share of an inode that is open already.
-    pub(crate) fn share(&self, inode: &Arc<OpenInode>) {
-        if let Some((_, handles)) = self.open.lock().get_mut(&inode.inode.number) {
-            *handles += 1;
-        }
+    pub(crate) fn share(&self, inode: &OpenInode) {
+        inode.handles.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Ends one handle. The last one of all members frees an inode without links.
     pub(crate) fn close(&self, store: &Store, shared: &OpenInode) -> Result<()> {
+        let not_last = |handles: u64| (handles > 1).then(|| handles - 1);
+        if shared.handles.fetch_update(Ordering::Release, Ordering::Relaxed, not_last).is_ok() {
+            return Ok(());
+        }
         // Before the table is locked: who waits for the gate with it would hold up operations that the gate waits for.
         let _mark = store.runtime.enter()?;
         let mut open = self.open.lock();
         let number = shared.inode.number;
-        let Some((_, handles)) = open.get_mut(&number) else {
+        if !open.contains_key(&number) {
             return Err(Error::new(ErrorKind::Stale, format!("{number} is not open")));
-        };
-        *handles -= 1;
-        if *handles > 0 {
+        }
+        if shared.handles.fetch_sub(1, Ordering::AcqRel) > 1 {
             return Ok(());
         }
         open.remove(&number);

@@ -1,8 +1,11 @@
 //! Lanes: transactions of several words, all or nothing.
 //!
 //! ```text
-//! stage the records -> fence (with the data) -> validity word -> fence -> apply -> fence -> retire -> fence
+//! fence (the data) -> stage the records, validity word -> fence -> apply -> fence -> retire -> fence
 //! ```
+//!
+//! The validity word holds a checksum of the records: it may reach the medium before them, and counts when all have. What the
+//! records refer to is durable before it is stored; where that was fenced as it was written, the first fence waits for nothing.
 //!
 //! A lane is retired, durably, before any lock is released. So a valid lane always belongs to a transaction whose locks
 //! are still held, and replaying it never meets a newer value. Replay is physical and idempotent, also when the one who
@@ -18,7 +21,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::lane::{self, RECORDS_MAX, Record};
 use crate::format::layout::{self, LANES_PER_SLOT};
-use crate::pmem::{Durable, Flushed, Mistake, Region, mistake};
+use crate::pmem::{Durable, Flushed, Mistake, Region, Stored, mistake};
 use crate::runtime::Runtime;
 use crate::units::{BLOCK_BYTES, BLOCK_SIZE, PoolOffset};
 
@@ -65,8 +68,8 @@ impl Journal {
             region.load(record.place)?;
         }
         let (body, validity) = lane::encode(records, self.next_sequence());
+        let ready = region.fence(staged)?;
         let (_lane, place, written) = self.write_body(&body)?;
-        let ready = region.fence(staged.join(written))?;
         if mistake(Mistake::WithoutLane) {
             return apply(region, records, &ready);
         }
@@ -74,7 +77,7 @@ impl Journal {
             apply(region, records, &ready)?;
         }
         let valid = region.publish(place, validity, &ready)?;
-        let done = region.fence(region.flush(valid)).and_then(|valid| {
+        let done = region.fence(region.flush(written.join(valid))).and_then(|valid| {
             let applied = apply(region, records, &valid)?;
             if mistake(Mistake::NeverRetired) {
                 return Ok(applied);
@@ -90,7 +93,7 @@ impl Journal {
     }
 
     /// Writes the records of a transaction to a lane whose memory is not lost.
-    fn write_body(&self, body: &[u8]) -> Result<(Lane<'_>, PoolOffset, Flushed)> {
+    fn write_body(&self, body: &[u8]) -> Result<(Lane<'_>, PoolOffset, Stored)> {
         let region = &self.runtime.region;
         loop {
             let lane = self.take()?;
@@ -98,7 +101,7 @@ impl Journal {
             // The validity word too must be there: a store to it can no longer be taken back.
             let written = region.load(place).and_then(|_| region.write(place.add(8), body));
             match written {
-                Ok(stored) => return Ok((lane, place, region.flush(stored))),
+                Ok(stored) => return Ok((lane, place, stored)),
                 Err(error) if error.kind() == ErrorKind::MediaError => lane.give_up(error)?,
                 Err(error) => return Err(error),
             }

@@ -43,7 +43,7 @@ mod words;
 pub(crate) use arch::Step;
 pub use failed_sync::FailedSync;
 pub(crate) use mistake::{Mistake, mistake};
-pub(crate) use persist::{Durable, Flushed};
+pub(crate) use persist::{Durable, Flushed, Stored};
 pub(crate) use region::{Access, MapOptions, Region};
 pub(crate) use view::ViewGuard;
 pub use view::is_memory_lost;

@@ -58,6 +58,16 @@ impl Stored {
         Stored::range(PoolOffset(0), 0)
     }
 
+    /// Both, for one flush of all from the first to the last byte: for stores that lie close to each other.
+    pub(crate) fn join(self, other: Stored) -> Stored {
+        if self.len == 0 || other.len == 0 {
+            return if self.len == 0 { other } else { self };
+        }
+        let end = (self.at.0 + self.len).max(other.at.0 + other.len);
+        let at = self.at.min(other.at);
+        Stored::range(at, end - at.0)
+    }
+
     /// Leaves the store to whoever syncs the pool next, or flushes the range by [`Region::flush_range`].
     pub(crate) fn leave_unflushed(self) {}
 }

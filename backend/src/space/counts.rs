@@ -3,6 +3,7 @@
 //! A count above 0 rises under [`at::RAISING`] only, and whoever lowers one has a reference of his own to take away. So a count of
 //! 1 that is reached under that lock through the one node that names the block stays 1: nobody else has what it takes to lower it.
 
+use smallvec::SmallVec;
 use zerocopy::IntoBytes;
 
 use super::Space;
@@ -12,6 +13,9 @@ use crate::format::layout::{self, FIRST_GROUP_BLOCK, GROUP_BLOCKS};
 use crate::pmem::{Mistake, Region, mistake};
 use crate::runtime::at;
 use crate::units::{BlockNumber, CHUNK_BLOCKS, PoolOffset};
+
+/// References that are still to be lowered; of the heap only where they are many.
+pub(super) type Stack = SmallVec<[Reference; 8]>;
 
 /// Counts above this are refused: room for raises in flight on many threads before the word would wrap.
 pub(crate) const COUNT_MAX: u32 = u32::MAX - (1 << 16);
@@ -99,7 +103,7 @@ impl Space {
         if mistake(Mistake::NeverLowered) {
             return Ok(());
         }
-        let mut stack = references.to_vec();
+        let mut stack = Stack::from_slice(references);
         let mut failure = None;
         while let Some(reference) = stack.pop() {
             if let Err(error) = self.lower(reference, &mut stack) {
@@ -116,7 +120,7 @@ impl Space {
         }
     }
 
-    fn lower(&self, reference: Reference, stack: &mut Vec<Reference>) -> Result<()> {
+    fn lower(&self, reference: Reference, stack: &mut Stack) -> Result<()> {
         let Reference { block, level, shallow } = reference;
         self.check_block(block, "reference")?;
         let region = &self.runtime.region;

@@ -9,10 +9,15 @@
 //! ```
 //!
 //! A batch clears its ledger's live word in the very transaction that publishes its blocks: from then on they belong to
-//! the file and no longer to the member.
+//! the file and no longer to the member. Blocks that the transaction has replaced are noted next, some of them, for the next
+//! batch: it takes them without a search, and a member that dies gives them back with the rest of its ledgers.
+
+use smallvec::SmallVec;
 
 use super::{Purpose, Reference, Space};
 use crate::error::{Error, Result};
+use crate::format::layout;
+use crate::pmem::{Mistake, mistake};
 use crate::runtime::Runtime;
 use crate::units::{BLOCK_BYTES, BLOCK_SIZE, BlockNumber, PoolOffset};
 
@@ -22,6 +27,8 @@ const LIVE: u64 = 16;
 const ENTRIES: u64 = 24;
 const ENTRIES_PER_BLOCK: u64 = (BLOCK_SIZE - ENTRIES) / 8;
 const TAKEN: u64 = 1 << 63;
+/// Unused blocks that a ledger keeps for the next batch.
+const KEPT_MAX: usize = 16;
 
 /// The ledgers of this process that are not in use, and the places of pins.
 #[derive(Default)]
@@ -35,12 +42,19 @@ pub(super) struct Ledgers {
 pub(crate) struct Ledger {
     blocks: Vec<BlockNumber>,
     live: u64,
+    /// Blocks that entries name and nobody uses.
+    kept: Vec<BlockNumber>,
 }
 
 impl Ledger {
     /// The word that says how many entries count.
     pub(crate) fn live_word(&self) -> PoolOffset {
         self.blocks[0].offset().add(LIVE)
+    }
+
+    /// A block that was kept, for the owner of the ledger, which names it already.
+    pub(crate) fn take_kept(&mut self) -> Option<BlockNumber> {
+        self.kept.pop()
     }
 
     fn entry(&self, index: u64) -> Option<PoolOffset> {
@@ -84,16 +98,65 @@ impl Space {
         let index = ledger.live;
         let place = self.entry_place(ledger, index)?;
         let region = &self.runtime.region;
-        region.store_u64(place, encode(reference))?;
-        region.store_u64(ledger.live_word(), index + 1)?;
+        region.store_release(place, encode(reference))?;
+        region.store_release(ledger.live_word(), index + 1)?;
         ledger.live = index + 1;
         Ok(())
     }
 
-    /// Forgets all entries: what they named belongs to a file now, or has been given back.
-    pub(crate) fn forget(&self, ledger: &mut Ledger) -> Result<()> {
+    /// Forgets all entries, and answers the blocks among them that were kept; the caller gives these back with the others.
+    pub(crate) fn forget(&self, ledger: &mut Ledger) -> Result<Vec<BlockNumber>> {
         ledger.live = 0;
-        self.runtime.region.store_u64(ledger.live_word(), 0)
+        self.runtime.region.store_release(ledger.live_word(), 0)?;
+        Ok(std::mem::take(&mut ledger.kept))
+    }
+
+    /// Begins the ledger anew after the transaction that has cleared it, and lowers what that has `dropped`; blocks that
+    /// nobody else refers to are kept for the next batch.
+    pub(crate) fn renew(&self, ledger: &mut Ledger, dropped: &[Reference]) -> Result<()> {
+        let mut kept = self.forget(ledger)?;
+        let mut others: SmallVec<[Reference; 8]> = SmallVec::new();
+        for &reference in dropped {
+            if kept.len() < KEPT_MAX && self.is_reusable(reference) {
+                kept.push(reference.block);
+            } else {
+                others.push(reference);
+            }
+        }
+        for block in kept {
+            match self.note(ledger, Reference::deep(block, 0)) {
+                Ok(()) => ledger.kept.push(block),
+                Err(_) => self.give_back(&[block]),
+            }
+        }
+        self.lower_all(&others)
+    }
+
+    /// Whether nobody but the caller refers to the block, and nothing hangs from it.
+    fn is_reusable(&self, reference: Reference) -> bool {
+        let Reference { block, level, shallow } = reference;
+        (level == 0 || shallow)
+            && !mistake(Mistake::NeverLowered)
+            && self.check_block(block, "reference").is_ok()
+            && matches!(self.runtime.region.load_u32(layout::count(block)), Ok(1))
+            && self.runtime.region.is_sound(block)
+    }
+
+    /// Gives back what the ledgers that are not in use keep; answers whether that was anything.
+    pub(super) fn release_kept(&self) -> bool {
+        // Who holds it is making a ledger.
+        let Some(mut ledgers) = self.ledgers.try_lock() else { return false };
+        let mut released = false;
+        for ledger in &mut ledgers.idle {
+            match self.forget(ledger) {
+                Ok(kept) => {
+                    released |= !kept.is_empty();
+                    self.give_back(&kept);
+                }
+                Err(error) => tracing::error!(%error, "blocks that were kept are not given back"),
+            }
+        }
+        released
     }
 
     /// Notes that the caller's reference dies with the member.
@@ -234,7 +297,7 @@ impl Space {
         let head = Runtime::ledger_head(self.runtime.member.slot);
         region.store_u64(block.offset().add(NEXT), region.load(head)?)?;
         region.store_u64(head, block.0)?;
-        Ok(Ledger { blocks: vec![block], live: 0 })
+        Ok(Ledger { blocks: vec![block], live: 0, kept: Vec::new() })
     }
 
     fn entry_place(&self, ledger: &mut Ledger, index: u64) -> Result<PoolOffset> {

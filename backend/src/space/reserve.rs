@@ -78,6 +78,7 @@ impl Space {
                 self.settle()?;
                 self.try_reserve(blocks, purpose)?.ok_or_else(|| self.no_space(blocks))
             }
+            None if self.release_kept() => self.reserve(blocks, purpose),
             None => Err(self.no_space(blocks)),
         }
     }

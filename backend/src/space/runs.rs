@@ -4,6 +4,7 @@
 //! first of them is changed: a locked instruction waits for everything before it, a line that is not there included.
 
 use super::counts::COUNT_MAX;
+use super::counts::Stack;
 use super::{Reference, Space, check_block_within};
 use crate::error::Result;
 use crate::format::entry::{self, Entry, lost};
@@ -95,12 +96,7 @@ impl Space {
 
     /// Takes away the references of a node that is gone, whose entries named `level`. What is damaged keeps its block. `stack`
     /// gets those that were the last to their block, to be lowered one by one.
-    pub(super) fn lower_named(
-        &self,
-        words: &mut [u64; 512],
-        level: u8,
-        stack: &mut Vec<Reference>,
-    ) -> Result<()> {
+    pub(super) fn lower_named(&self, words: &mut [u64; 512], level: u8, stack: &mut Stack) -> Result<()> {
         if entry::first_bad(words, level).is_some() {
             for (slot, word) in (0..).zip(words.iter_mut()) {
                 if Entry::decode(*word, level, slot).is_err() {
@@ -124,7 +120,7 @@ impl Space {
         failure.map_or(Ok(()), Err)
     }
 
-    fn lower_run(&self, run: References, limit: u64, stack: &mut Vec<Reference>) -> Result<()> {
+    fn lower_run(&self, run: References, limit: u64, stack: &mut Stack) -> Result<()> {
         let mut done = 0;
         while done < run.blocks {
             let first = run.first.add(done);

@@ -13,12 +13,10 @@
 //! exactly one of the two succeeds. Before a lock is refused the one who stands in the way is asked whether it lives;
 //! without contention there is no system call.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{Extension, OWNER, SHARERS, bit_of, living_other_in, other_in};
+use super::held::{HandleId, Holding};
+use super::{Extension, Local, OWNER, SHARERS, bit_of, living_other_in, other_in};
 use crate::error::{Error, ErrorKind, Result};
 use crate::inode::open::OpenInode;
 use crate::journal::Store;
@@ -53,103 +51,15 @@ pub struct LockState {
     pub exclusive_by_other: bool,
 }
 
-/// A handle of this process, as the owner of locks.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) struct HandleId(u64);
-
-impl HandleId {
-    /// An id that no other handle of this process has had.
-    pub(crate) fn new() -> HandleId {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        HandleId(NEXT.fetch_add(1, Ordering::Relaxed))
-    }
-}
-
-/// Hashes handle ids, which count up and come from nobody outside: one multiplication spreads them.
-#[derive(Default)]
-struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_u64(self.0 ^ u64::from(byte));
-        }
-    }
-
-    fn write_u64(&mut self, id: u64) {
-        self.0 = id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-}
-
-/// What handles of this process hold, bits by lock number.
-#[derive(Default)]
-pub(super) struct Held {
-    handles: HashMap<HandleId, Holding, BuildHasherDefault<IdHasher>>,
-    /// How many handles share each lock.
-    sharers: [u32; LOCKS as usize],
-    /// Locks that some handle holds alone.
-    exclusive: u16,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Holding {
-    shared: u16,
-    exclusive: u16,
-}
-
-impl Holding {
-    const fn mode(self, index: u8) -> Option<LockMode> {
-        if self.exclusive & 1 << index != 0 {
-            Some(LockMode::Exclusive)
-        } else if self.shared & 1 << index != 0 {
-            Some(LockMode::Shared)
-        } else {
-            None
-        }
-    }
-}
-
-impl Held {
-    fn mode(&self, holder: HandleId, index: u8) -> Option<LockMode> {
-        self.handles.get(&holder).and_then(|holding| holding.mode(index))
-    }
-
-    /// Handles that share lock `index`.
-    fn sharers(&self, index: u8) -> u32 {
-        self.sharers[usize::from(index)]
-    }
-
-    fn is_exclusive(&self, index: u8) -> bool {
-        self.exclusive & 1 << index != 0
-    }
-
-    /// Notes that `holder` holds lock `index` in `mode` from now on, whatever it held of it before.
-    fn set(&mut self, holder: HandleId, index: u8, mode: Option<LockMode>) {
-        let holding = self.handles.entry(holder).or_default();
-        let (bit, before) = (1 << index, holding.mode(index));
-        holding.shared &= !bit;
-        holding.exclusive &= !bit;
-        match before {
-            Some(LockMode::Shared) => self.sharers[usize::from(index)] -= 1,
-            Some(LockMode::Exclusive) => self.exclusive &= !bit,
-            None => {}
-        }
-        match mode {
-            Some(LockMode::Shared) => {
-                holding.shared |= bit;
-                self.sharers[usize::from(index)] += 1;
-            }
-            Some(LockMode::Exclusive) => {
-                holding.exclusive |= bit;
-                self.exclusive |= bit;
-            }
-            None => {}
-        }
-    }
+/// One step of [`File::change_locks`](crate::File::change_locks), for a lock by its number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LockStep {
+    /// Take it, or change how it is held. Refused where another handle stands in the way.
+    Take(u8, LockMode),
+    /// Leave it alone. Refused where another handle holds it alone.
+    Pass(u8),
+    /// Give it up, if it is held.
+    Leave(u8),
 }
 
 /// Takes lock `index` for `holder` in `mode`, or changes how it holds it; false if another live handle stands in the way.
@@ -164,31 +74,7 @@ pub(crate) fn try_lock(
     index: u8,
     mode: LockMode,
 ) -> Result<bool> {
-    check(store, index)?;
-    let mut local = open.local.lock();
-    let held = local.locks.mode(holder, index);
-    if held == Some(mode) {
-        return Ok(true);
-    }
-    let own = u32::from(held == Some(LockMode::Shared));
-    let sharers = local.locks.sharers(index) - own;
-    if (local.locks.is_exclusive(index) && held.is_none()) || (mode == LockMode::Exclusive && sharers > 0) {
-        return Ok(false);
-    }
-    let lock = match store.runtime.region.access() {
-        Access::ReadWrite => {
-            let extension = Extension::obtain(store, open, &mut local)?;
-            Some(Lock { runtime: &store.runtime, place: extension.lock(index) })
-        }
-        Access::ReadOnly | Access::Private => None,
-    };
-    if let Some(lock) = lock
-        && !lock.change(held, mode, sharers)?
-    {
-        return Ok(false);
-    }
-    local.locks.set(holder, index, Some(mode));
-    Ok(true)
+    change(store, open, holder, &[LockStep::Take(index, mode)]).map(|done| done == 1)
 }
 
 /// Gives up what `holder` holds of lock `index`, if anything.
@@ -196,21 +82,116 @@ pub(crate) fn try_lock(
 /// # Errors
 /// [`ErrorKind::InvalidInput`] for a lock number above 15.
 pub(crate) fn unlock(store: &Store, open: &OpenInode, holder: HandleId, index: u8) -> Result<()> {
-    check(store, index)?;
+    change(store, open, holder, &[LockStep::Leave(index)]).map(drop)
+}
+
+/// Does `steps` for `holder`, in order, up to the first that is refused; answers how many were done. What was done stays.
+/// The caller has no operation in flight.
+///
+/// # Errors
+/// Those of [`try_lock`], for the first step that fails.
+pub(crate) fn change(store: &Store, open: &OpenInode, holder: HandleId, steps: &[LockStep]) -> Result<usize> {
+    store.runtime.region.check_fork()?;
     let mut local = open.local.lock();
-    let Some(mode) = local.locks.mode(holder, index) else {
-        return Ok(());
+    let mut holding = local.locks.holding(holder);
+    let mut done = 0;
+    let outcome = loop {
+        let Some(&step) = steps.get(done) else { break Ok(done) };
+        match local.step(store, open, &mut holding, step) {
+            Ok(true) => done += 1,
+            Ok(false) => break Ok(done),
+            Err(error) => break Err(error),
+        }
     };
-    if let Some(extension) = local.extension {
-        let lock = Lock { runtime: &store.runtime, place: extension.lock(index) };
-        match mode {
-            LockMode::Exclusive => lock.disown()?,
-            LockMode::Shared if local.locks.sharers(index) == 1 => lock.unshare()?,
-            LockMode::Shared => {}
+    local.locks.hold(holder, holding);
+    outcome
+}
+
+impl Local {
+    /// One step for the handle that holds `holding`; false if it is refused.
+    fn step(
+        &mut self,
+        store: &Store,
+        open: &OpenInode,
+        holding: &mut Holding,
+        step: LockStep,
+    ) -> Result<bool> {
+        match step {
+            LockStep::Take(index, mode) => self.take(store, open, holding, index, mode),
+            LockStep::Pass(index) => self.is_owned_by_other(store, open, *holding, index).map(|owned| !owned),
+            LockStep::Leave(index) => self.leave(store, holding, index).map(|()| true),
         }
     }
-    local.locks.set(holder, index, None);
-    Ok(())
+
+    fn take(
+        &mut self,
+        store: &Store,
+        open: &OpenInode,
+        holding: &mut Holding,
+        index: u8,
+        mode: LockMode,
+    ) -> Result<bool> {
+        check(index)?;
+        let held = holding.mode(index);
+        if held == Some(mode) {
+            return Ok(true);
+        }
+        let own = u32::from(held == Some(LockMode::Shared));
+        let sharers = self.locks.sharers(index) - own;
+        if (self.locks.is_exclusive(index) && held.is_none()) || (mode == LockMode::Exclusive && sharers > 0)
+        {
+            return Ok(false);
+        }
+        if store.runtime.region.access() == Access::ReadWrite {
+            let extension = Extension::obtain(store, open, self)?;
+            let lock = Lock { runtime: &store.runtime, place: extension.lock(index) };
+            if !lock.change(held, mode, sharers)? {
+                return Ok(false);
+            }
+        }
+        self.locks.set(holding, index, Some(mode));
+        Ok(true)
+    }
+
+    fn leave(&mut self, store: &Store, holding: &mut Holding, index: u8) -> Result<()> {
+        check(index)?;
+        let Some(mode) = holding.mode(index) else {
+            return Ok(());
+        };
+        if let Some(extension) = self.extension {
+            let lock = Lock { runtime: &store.runtime, place: extension.lock(index) };
+            match mode {
+                LockMode::Exclusive => lock.disown()?,
+                LockMode::Shared if self.locks.sharers(index) == 1 => lock.unshare()?,
+                LockMode::Shared => {}
+            }
+        }
+        self.locks.set(holding, index, None);
+        Ok(())
+    }
+
+    /// Whether another handle, here or elsewhere, holds lock `index` alone.
+    fn is_owned_by_other(
+        &mut self,
+        store: &Store,
+        open: &OpenInode,
+        holding: Holding,
+        index: u8,
+    ) -> Result<bool> {
+        check(index)?;
+        if self.locks.is_exclusive(index) && holding.mode(index) != Some(LockMode::Exclusive) {
+            return Ok(true);
+        }
+        if store.runtime.region.access() != Access::ReadWrite {
+            return Ok(false);
+        }
+        match Extension::known(store, open, self)? {
+            Some(extension) => {
+                Lock { runtime: &store.runtime, place: extension.lock(index) }.is_owned_by_other()
+            }
+            None => Ok(false),
+        }
+    }
 }
 
 /// What others than `holder` hold of lock `index`.
@@ -218,28 +199,26 @@ pub(crate) fn unlock(store: &Store, open: &OpenInode, holder: HandleId, index: u
 /// # Errors
 /// [`ErrorKind::InvalidInput`] for a lock number above 15.
 pub(crate) fn lock_state(store: &Store, open: &OpenInode, holder: HandleId, index: u8) -> Result<LockState> {
-    check(store, index)?;
+    store.runtime.region.check_fork()?;
+    check(index)?;
     let mut local = open.local.lock();
-    let held = local.locks.mode(holder, index);
-    let own = u32::from(held == Some(LockMode::Shared));
-    let mut state = LockState {
-        shared_by_others: local.locks.sharers(index) > own,
-        exclusive_by_other: local.locks.is_exclusive(index) && held != Some(LockMode::Exclusive),
-    };
+    let holding = local.locks.holding(holder);
+    let own = u32::from(holding.mode(index) == Some(LockMode::Shared));
+    let mut shared_by_others = local.locks.sharers(index) > own;
     if store.runtime.region.access() == Access::ReadWrite
         && let Some(extension) = Extension::known(store, open, &mut local)?
     {
         let lock = Lock { runtime: &store.runtime, place: extension.lock(index) };
-        state.shared_by_others |= living_other_in(lock.runtime, lock.sharers())?.is_some();
-        state.exclusive_by_other |= lock.is_owned_by_other()?;
+        shared_by_others |= living_other_in(lock.runtime, lock.sharers())?.is_some();
     }
-    Ok(state)
+    let exclusive_by_other = local.is_owned_by_other(store, open, holding, index)?;
+    Ok(LockState { shared_by_others, exclusive_by_other })
 }
 
 /// Gives up all locks of `holder`, whose handle closes: before its share of the open inode ends. What fails is left to the
 /// recovery of this member; the first failure is answered.
 pub(crate) fn release_all(store: &Store, open: &OpenInode, holder: HandleId) -> Result<()> {
-    let holding = open.local.lock().locks.handles.get(&holder).copied().unwrap_or_default();
+    let holding = open.local.lock().locks.holding(holder);
     let mut first = Ok(());
     for index in (0..LOCKS).filter(|&index| holding.mode(index).is_some()) {
         let released = unlock(store, open, holder, index);
@@ -247,22 +226,16 @@ pub(crate) fn release_all(store: &Store, open: &OpenInode, holder: HandleId) -> 
             first = released;
         }
     }
-    let mut local = open.local.lock();
-    for index in 0..LOCKS {
-        if local.locks.mode(holder, index).is_some() {
-            local.locks.set(holder, index, None);
-        }
-    }
-    local.locks.handles.remove(&holder);
+    open.local.lock().locks.forget(holder);
     first
 }
 
-fn check(store: &Store, index: u8) -> Result<()> {
+fn check(index: u8) -> Result<()> {
     if index >= LOCKS {
         let message = format!("lock number {index}: a file has locks 0 to {}", LOCKS - 1);
         return Err(Error::new(ErrorKind::InvalidInput, message));
     }
-    store.runtime.region.check_fork()
+    Ok(())
 }
 
 /// A lock between members. The process's own mutex is held around all of its methods.

@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`locks`] | sixteen locks, shared or exclusive, between handles of all processes |
+//! | [`held`] | what the handles of this process hold of them |
 //! | [`shared_memory`] | volatile memory of an inode, one for all who have it open |
 //!
 //! What members see of each other lies in the inode's extension, a block that the inode's volatile extension word names.
@@ -21,13 +22,15 @@
 //! where it is: only who finds that no member has the inode open may free it. Whoever dies leaves bits and owner words
 //! behind, which [`release_member`] clears before the dead member's open mark falls.
 
+mod held;
 pub(crate) mod locks;
 pub(crate) mod shared_memory;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use locks::{HandleId, lock_state, release_all, try_lock, unlock};
-pub use locks::{LockMode, LockState};
+pub(crate) use held::HandleId;
+pub use locks::{LockMode, LockState, LockStep};
+pub(crate) use locks::{change, lock_state, release_all, try_lock, unlock};
 pub use shared_memory::SharedMemory;
 
 use super::Inode;
@@ -52,7 +55,7 @@ const MASK_WORDS: u32 = 4;
 #[derive(Default)]
 pub(crate) struct Local {
     extension: Option<Extension>,
-    locks: locks::Held,
+    locks: held::Held,
     /// Handles that have the shared memory attached.
     users: u32,
     /// Regions of the shared memory that pointers were given out for.
@@ -134,6 +137,13 @@ fn bit_of(mask: PoolOffset, slot: u32) -> (PoolOffset, u64) {
 /// nobody uses means nothing: its next member will set it anew.
 fn other_in(runtime: &Runtime, mask: PoolOffset, after: Option<u32>) -> Result<Option<Member>> {
     let own = runtime.member.slot;
+    let (mut others, (own_word, own_bit)) = (0, bit_of(mask, own));
+    for word in (0..MASK_WORDS).map(|word| mask.add(u64::from(word) * 8)) {
+        others |= runtime.region.load(word)? & if word == own_word { !own_bit } else { u64::MAX };
+    }
+    if others == 0 {
+        return Ok(None);
+    }
     let begin = after.map_or(0, |slot| slot + 1);
     for word in begin / 64..MASK_WORDS {
         let mut bits = runtime.region.load(mask.add(u64::from(word) * 8))?;

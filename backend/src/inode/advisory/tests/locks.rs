@@ -2,7 +2,10 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use super::super::locks::{HandleId, LOCKS, LockMode, LockState, lock_state, release_all, try_lock, unlock};
+use super::super::held::HandleId;
+use super::super::locks::{
+    LOCKS, LockMode, LockState, LockStep, change, lock_state, release_all, try_lock, unlock,
+};
 use super::super::release_member;
 use super::fixture::{Member, Pool, Start, Victim, extension_word, in_child};
 use crate::error::ErrorKind;
@@ -25,6 +28,10 @@ impl Handle<'_> {
 
     fn unlock(self, index: u8) {
         unlock(self.0.store(), &self.0.open, self.1, index).unwrap();
+    }
+
+    fn change(self, steps: &[LockStep]) -> usize {
+        change(self.0.store(), &self.0.open, self.1, steps).unwrap()
     }
 
     fn state(self, index: u8) -> LockState {
@@ -67,6 +74,31 @@ fn a_lock_number_above_15_is_refused() {
         let refused = try_lock(member.store(), &member.open, HandleId::new(), index, Shared);
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidInput);
     }
+}
+
+#[test]
+fn steps_are_done_up_to_the_first_that_is_refused() {
+    use LockStep::{Leave, Pass, Take};
+    let pool = Pool::new();
+    let (here, there) = (pool.join(), pool.join());
+    let (one, two, far) = (Handle::new(&here), Handle::new(&here), Handle::new(&there));
+    assert_eq!(
+        one.change(&[Take(0, Exclusive), Take(2, Shared), Pass(0)]),
+        3,
+        "one's own lock is no obstacle"
+    );
+    for other in [two, far] {
+        assert_eq!(other.change(&[Pass(0), Take(2, Shared)]), 0);
+        assert_eq!(other.change(&[Take(1, Shared), Take(0, Shared), Take(3, Shared)]), 1);
+        assert!(other.state(2).shared_by_others && !other.state(3).shared_by_others);
+        assert_eq!(other.change(&[Leave(1), Leave(4), Take(5, Exclusive), Leave(5), Pass(2)]), 5);
+        assert_eq!(one.state(1), LockState::default());
+    }
+    assert_eq!(one.change(&[Leave(2), Leave(0)]), 2);
+    assert_eq!(far.change(&[Pass(0), Take(2, Exclusive), Take(0, Exclusive)]), 3);
+    let refused = change(here.store(), &here.open, one.1, &[Take(6, Shared), Pass(LOCKS)]);
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert!(far.state(6).shared_by_others, "what was done stays");
 }
 
 #[test]
