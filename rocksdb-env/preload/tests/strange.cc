@@ -264,6 +264,9 @@ int main(int argc, char** argv) {
   const uint64_t steps = std::strtoull(argv[3], nullptr, 0);
   uint64_t step = 0;
   try {
+    // Keeps the pool open: otherwise each call would open and close it.
+    std::unique_ptr<FSDirectory> held;
+    Say(fs->NewDirectory(root, io, &held, nullptr), held);
     for (; step < steps; ++step) {
       // Some steps remove it, and put a file in its place.
       if (!fs->CreateDirIfMissing(root, io, nullptr).ok()) {
