@@ -120,10 +120,12 @@ IOStatus PoolFileSystem::ReuseWritableFile(const std::string& name, const std::s
   result->reset();
   Place place(name);
   Place old(old_name);
-  if (place.outside() != old.outside()) {
-    return CrossesPools("While renaming file to reuse it", old_name, name);
+  const char* doing = "While renaming file to reuse it";
+  if (place.outside() && old.outside()) {
+    return target()->ReuseWritableFile(name, old_name, options, result, dbg);
   }
-  DAXCOW_IN_POOL(place, target()->ReuseWritableFile(name, old_name, options, result, dbg));
+  DAXCOW_IN_POOL(place, CrossesPools(doing, old_name, name));
+  DAXCOW_IN_POOL(old, CrossesPools(doing, old_name, name));
   FilePtr file;
   IOStatus status = Open(old, old_name, DAXCOW_WRITE, "While reopening a file for writing", &file);
   if (status.ok()) {
