@@ -1,9 +1,11 @@
 //! Opening a pool: after its only member was killed, when all references are counted anew, and after a clean close.
 //!
-//! The mapped data is preallocated in a sparse pool: its maps and counts are as large as those of written data, and only they are
-//! read. A second table has written files in many pieces.
+//! The mapped data is preallocated in a sparse pool, in one piece or in pieces of 1 to 8 blocks: its maps and counts are as large as
+//! those of written data, and only they are read. Beside it stands the machine's own floor: as many bytes copied by all processors
+//! out of a new mapping of a file. A third table has written files in many pieces.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -13,15 +15,23 @@ use daxcow::{CreateOptions, OpenOptions, Pool};
 use crate::ours::{self, BLOCK};
 use crate::report::{Sheet, Table};
 use crate::run::{Findings, Run, Spots, bytes, rotated, timed};
+use crate::stores::Mapping;
 use crate::worker::{Done, Job, Worker};
 
 const KILLED: &str = "after a kill";
 const CLOSED: &str = "after a clean close";
+const FLOOR: &str = "reading as many bytes";
 const SCATTERED_WRITES_PER_GIB: u64 = 20_000;
 /// The worker writes to the beginning of the file only, so that the pool stays as sparse as it is.
 const WRITTEN: u64 = 16 << 20;
 /// Memory that counts and map nodes take for a block, and the smaller things.
 const BYTES_PER_BLOCK: u64 = 16;
+/// What an opening after a kill reads of it: 8 bytes of map and 4 of count.
+const READ_PER_BLOCK: u64 = 12;
+/// Blocks that are allocated in two pieces, of 1 to 7 blocks, one long after the other.
+const UNIT: u64 = 8;
+/// What one thread reads at once of the floor's file.
+const PIECE: usize = 2 << 20;
 
 pub(crate) fn run(run: &Run) -> Result<Findings> {
     let mut findings = Findings {
@@ -30,6 +40,9 @@ pub(crate) fn run(run: &Run) -> Result<Findings> {
                 .to_owned(),
             "there is no other side: no file system can be opened after the death of its only process alone"
                 .to_owned(),
+            format!(
+                "the floor: {READ_PER_BLOCK} bytes a block copied by all processors out of a new mapping"
+            ),
         ],
         ..Findings::default()
     };
@@ -39,9 +52,11 @@ pub(crate) fn run(run: &Run) -> Result<Findings> {
         &[1 << 30, 16 << 30, 128 << 30, 1 << 40],
     );
     let written = run.effort().pick(&[32 << 20][..], &[64 << 20, 256 << 20], &[256 << 20, 1 << 30, 4 << 30]);
-    run.expect((mapped.len() + written.len()) * run.rounds() as usize * 2);
+    run.expect((6 * mapped.len() + 2 * written.len()) * run.rounds() as usize);
     let title = "Opening a pool of preallocated files in one piece";
     findings.tables.push(opening(run, &mut findings.notes, "mapped", title, mapped, allocate)?);
+    let title = "Opening a pool of preallocated files in pieces of 1 to 7 blocks";
+    findings.tables.push(opening(run, &mut findings.notes, "fragmented", title, mapped, fragment)?);
     let title = "Opening a pool of a written file, scattered by 20 000 writes a GiB";
     findings.tables.push(opening(run, &mut findings.notes, "scattered", title, written, scatter)?);
     Ok(findings)
@@ -52,6 +67,51 @@ fn allocate(path: &Path, size: u64) -> Result<()> {
     let pool = sparse(path, size + size / 64 + (64 << 20))?;
     pool.open_file("/data", &ours::CREATE)?.allocate(0, size, false)?;
     Ok(pool.close()?)
+}
+
+/// The same, with the blocks of each [`UNIT`] in two pieces, and pieces that follow each other in the pool far apart in the file.
+fn fragment(path: &Path, size: u64) -> Result<()> {
+    let pool = sparse(path, size + size / 64 + (64 << 20))?;
+    let file = pool.open_file("/data", &ours::CREATE)?;
+    file.set_len(size)?;
+    let units = size / (UNIT * BLOCK);
+    let first_part = |unit: u64| 1 + unit.wrapping_mul(0x9E37_79B9_7F4A_7C15) % (UNIT - 1);
+    // An odd number makes every unit's turn come once, as there is a power of two of them.
+    ensure!(units.is_power_of_two(), "{size} bytes cannot be cut into units");
+    for turn in 0..units {
+        let unit = turn.wrapping_mul(0x9E37_79B1) % units;
+        file.allocate(unit * UNIT * BLOCK, first_part(unit) * BLOCK, false)?;
+    }
+    for turn in 0..units {
+        let unit = turn.wrapping_mul(0x85EB_CA6B) % units;
+        let part = first_part(unit);
+        file.allocate((unit * UNIT + part) * BLOCK, (UNIT - part) * BLOCK, false)?;
+    }
+    drop(file);
+    Ok(pool.close()?)
+}
+
+/// Copies all of a file, in which no page is mapped yet, by all processors.
+fn read_all(path: &Path) -> Result<()> {
+    let mapping = Mapping::again(path)?;
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut into = [0; BLOCK_BYTES];
+        loop {
+            let start = next.fetch_add(PIECE, Ordering::Relaxed);
+            if start >= mapping.len() {
+                return;
+            }
+            (start..start + PIECE).step_by(BLOCK_BYTES).for_each(|at| mapping.load(&mut into, at));
+        }
+    };
+    std::thread::scope(|scope| {
+        (1..std::thread::available_parallelism().map_or(1, usize::from)).for_each(|_| {
+            scope.spawn(worker);
+        });
+        worker();
+    });
+    Ok(())
 }
 
 /// A written file in many pieces.
@@ -79,7 +139,9 @@ fn opening(
 ) -> Result<Table> {
     let mut sheet = Sheet::times(name, title, "ms", CLOSED).along("bytes of files");
     for &size in sizes {
-        let needed = if name == "mapped" { size / BLOCK * BYTES_PER_BLOCK } else { size + size / 4 };
+        let preallocated = name != "scattered";
+        let read = if preallocated { size / BLOCK * READ_PER_BLOCK } else { 0 };
+        let needed = if preallocated { size / BLOCK * BYTES_PER_BLOCK + read } else { size + size / 4 };
         let room = run.room()?;
         if needed > room {
             notes.push(format!("{}, {name}: left out, there is room for {} only", bytes(size), bytes(room)));
@@ -87,6 +149,10 @@ fn opening(
         }
         let path = run.path(&format!("{name}-{size}.pool"));
         make(&path, size).with_context(|| format!("make a pool with {}", bytes(size)))?;
+        let floor = run.path(&format!("{name}-{size}.floor"));
+        if preallocated {
+            drop(Mapping::create(&floor, usize::try_from(read).context("a floor's length")?)?);
+        }
         for round in 0..run.rounds() {
             for index in rotated(round, 2) {
                 let (side, killed) = [(CLOSED, false), (KILLED, true)][index];
@@ -102,10 +168,19 @@ fn opening(
                 sheet.add_at(size as f64, &bytes(size), side, time.as_secs_f64() * 1e3);
                 pool.close()?;
             }
+            if preallocated {
+                run.step(&format!("{name}, {}, {FLOOR}", bytes(size)));
+                let (done, time) = timed(|| read_all(&floor));
+                done?;
+                sheet.add_at(size as f64, &bytes(size), FLOOR, time.as_secs_f64() * 1e3);
+            }
         }
         std::fs::remove_file(&path).with_context(|| format!("remove {}", path.display()))?;
+        if preallocated {
+            std::fs::remove_file(&floor).with_context(|| format!("remove {}", floor.display()))?;
+        }
     }
-    Ok(sheet.finish(&[KILLED, CLOSED]))
+    Ok(sheet.finish(&[KILLED, FLOOR, CLOSED]))
 }
 
 /// A worker's part: writes, and files that come and go, until it is killed.

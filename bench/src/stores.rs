@@ -35,6 +35,21 @@ impl Mapping {
         Ok(Mapping { memory, stream: widest() })
     }
 
+    /// A file that has been made before, mapped anew: none of its pages are in this mapping.
+    pub(crate) fn again(path: &Path) -> Result<Mapping> {
+        let file = File::options().read(true).write(true).open(path);
+        let file = file.with_context(|| format!("open {}", path.display()))?;
+        // SAFETY: the file lies in a directory of this run's own; nobody else opens or cuts it.
+        let memory = unsafe { MmapOptions::new().map_mut(&file) };
+        let memory = memory.with_context(|| format!("map {}", path.display()))?;
+        Ok(Mapping { memory, stream: widest() })
+    }
+
+    /// Bytes of it.
+    pub(crate) fn len(&self) -> usize {
+        self.memory.len()
+    }
+
     /// Copies from the mapping.
     pub(crate) fn load(&self, into: &mut [u8], offset: usize) {
         if let Some(from) = self.memory.get(offset..offset + into.len()) {

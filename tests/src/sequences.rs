@@ -188,6 +188,7 @@ pub fn alphabet() -> Vec<(&'static str, Vec<Op>)> {
         ("clone a file", vec![Op::CloneTree { member: 0, from: path("/own"), to: path("/d/copy") }]),
         ("snapshot", snapshot("t", &["/d", "/own"])),
         ("snapshot of all", snapshot("u", &[])),
+        ("copy a directory of many files", many_files()),
         ("delete a snapshot", vec![Op::DeleteSnapshot { member: 0, name: path("s") }]),
         ("receive all", vec![Op::Receive { member: 0, name: path("s"), parent: None, to: path("r") }]),
         (
@@ -223,6 +224,16 @@ pub fn alphabet() -> Vec<(&'static str, Vec<Op>)> {
         ("close and open", vec![Op::Reopen]),
         ("repair", vec![Op::Repair]),
     ]
+}
+
+/// A directory of more files than a block of the inode table holds, one of them with two names; a snapshot and a clone of it.
+fn many_files() -> Vec<Op> {
+    let clone = |from: &str, to: String| Op::CloneTree { member: 0, from: from.into(), to };
+    let mut ops: Vec<Op> = (0..16).map(|file| clone("/own", format!("/d/{file}"))).collect();
+    ops.push(Op::HardLink { member: 0, existing: "/d/3".into(), new: "/d/three".into() });
+    ops.push(Op::Snapshot { member: 0, name: "many".into(), paths: vec!["/d".into()] });
+    ops.push(clone("/d", "/e".into()));
+    ops
 }
 
 /// The public operation of the backend that an operation performs; nothing for what only looks.

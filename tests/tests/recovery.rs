@@ -58,6 +58,7 @@ const LOOKING: &[&str] = &[
     "Batch::committed_version",
     "File::read_at",
     "File::read_exact_at",
+    "File::read_settled_at",
     "File::len",
     "File::is_empty",
     "File::seek_data",

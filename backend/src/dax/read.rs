@@ -65,6 +65,7 @@ pub(crate) fn read(store: &Store, inode: &Inode, offset: u64, into: &mut [u8]) -
 }
 
 /// What `look` finds while nobody changes the file; nothing where there was no such time.
+#[inline]
 fn undisturbed<T>(
     store: &Store,
     inode: &Inode,
@@ -72,8 +73,8 @@ fn undisturbed<T>(
     mut look: impl FnMut() -> Result<T>,
 ) -> Result<Option<T>> {
     for _ in 0..MOVES_MAX {
-        let mut noting_moves = || -> Result<_> { Ok((store.runtime.moves()?, look())) };
-        let Some(looked) = store.runtime.look_up_to(tries, inode.place, &mut noting_moves)? else { break };
+        let noting_moves = || -> Result<_> { Ok((store.runtime.moves()?, look())) };
+        let Some(looked) = store.runtime.look_up_to(tries, inode.place, noting_moves)? else { break };
         let (moves, seen) = looked?;
         if store.runtime.moves()? == moves {
             inode.expect_unmoved(store)?;
@@ -144,6 +145,7 @@ fn block_at(store: &Store, inode: &Inode, offset: u64, into: &mut [u8]) -> Resul
     Ok(0)
 }
 
+#[inline]
 fn piece_at(store: &Store, inode: &Inode, offset: u64, into: &mut [u8]) -> Result<usize> {
     let size = inode.size(store)?;
     let wanted = (into.len() as u64).min(size.saturating_sub(offset)).min(PIECE);

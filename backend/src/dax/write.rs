@@ -18,6 +18,7 @@ use crate::inode::Inode;
 use crate::iomap::{Action, Iomap, Placement, Write};
 use crate::journal::Store;
 use crate::pmem::{Flushed, Mistake, mistake};
+use crate::runtime::sequence::Change;
 use crate::units::{BLOCK_SIZE, BlockNumber, FileBlock, blocks_for};
 
 /// What a write stores.
@@ -122,25 +123,26 @@ pub(super) fn store_range(store: &Store, inode: &Inode, offset: u64, from: Sourc
     let end = offset + from.len();
     let mut at = offset;
     let size = inode.size(store)?;
+    let mut overwriting = Overwriting::default();
     let (mut goal, mut placement) = (None, Placement::Any);
     while at < end {
         let start = FileBlock::of(at);
         let write = Write::begin(store, inode, start, end.div_ceil(BLOCK_SIZE) - start.0, goal, placement)?;
         let iomap = write.iomap;
         let piece_end = end.min((start.0 + iomap.blocks) * BLOCK_SIZE);
-        let in_place = match iomap.action {
-            Action::InPlace => Some(store.runtime.begin_in_place(inode.place)?),
-            _ => None,
-        };
-        let stored = fill(store, &iomap, size, at..piece_end, from, at - offset);
-        match stored {
-            Ok(data) => write.end(data)?,
+        if iomap.action == Action::InPlace {
+            overwriting.begin(store, inode)?;
+        } else if let Err(error) = overwriting.end(store) {
+            write.cancel();
+            return Err(error);
+        }
+        match fill(store, &iomap, size, at..piece_end, from, at - offset) {
+            Ok(data) => overwriting.fence_later(write.end(data)?),
             Err(error) => {
                 placement = write.failed(error)?;
                 continue;
             }
         }
-        drop(in_place);
         placement = Placement::Any;
         goal = Some(next_block(&iomap));
         at = piece_end;
@@ -148,7 +150,36 @@ pub(super) fn store_range(store: &Store, inode: &Inode, offset: u64, from: Sourc
             store.runtime.progress()?;
         }
     }
-    Ok(())
+    overwriting.end(store)
+}
+
+/// Pieces overwritten in place, one after the other: one change for readers, and one fence.
+#[derive(Default)]
+struct Overwriting<'a> {
+    change: Option<Change<'a>>,
+    data: Flushed,
+}
+
+impl<'a> Overwriting<'a> {
+    #[inline]
+    fn begin(&mut self, store: &'a Store, inode: &Inode) -> Result<()> {
+        if self.change.is_none() {
+            self.change = Some(store.runtime.begin_in_place(inode.place)?);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn fence_later(&mut self, data: Flushed) {
+        self.data = std::mem::take(&mut self.data).join(data);
+    }
+
+    /// Makes what was overwritten durable, and then readers may look again.
+    #[inline]
+    fn end(&mut self, store: &Store) -> Result<()> {
+        let Some(_change) = self.change.take() else { return Ok(()) };
+        store.runtime.region.fence(std::mem::take(&mut self.data)).map(|_| ())
+    }
 }
 
 fn next_block(iomap: &Iomap) -> BlockNumber {

@@ -1,7 +1,7 @@
 //! Looking up a file block, and walking what is mapped.
 
 use crate::error::{Error, Result};
-use crate::format::entry::{Entry, NODE_ENTRIES, Root, span};
+use crate::format::entry::{BadWord, Entry, NODE_ENTRIES, Root, span};
 use crate::format::inode::{at, field};
 use crate::space::Space;
 use crate::units::{BlockNumber, FileBlock, PoolOffset};
@@ -35,16 +35,19 @@ pub(crate) struct Found {
 
 impl Tree {
     /// Reads the root word of the inode at `inode`.
+    #[inline]
     pub(crate) fn of(space: &Space, inode: PoolOffset) -> Result<Tree> {
         let slot = field(inode, at::ROOT);
         Tree::from_word(slot, space.runtime.region.load(slot)?)
     }
 
     /// A root word read before.
+    #[inline]
     pub(crate) fn from_word(slot: PoolOffset, word: u64) -> Result<Tree> {
-        let root = Root::decode(word)
-            .map_err(|_| Error::corrupt("root word", slot, "a checked word", format_args!("{word:#018x}")))?;
-        Ok(Tree { slot, root })
+        match Root::decode(word) {
+            Ok(root) => Ok(Tree { slot, root }),
+            Err(BadWord) => Err(bad_root(slot, word)),
+        }
     }
 
     /// File blocks this tree can hold.
@@ -54,6 +57,7 @@ impl Tree {
 
     /// What lies at `at` and for how many blocks, up to `limit`. With `counts`, says too whether it is exclusive, and
     /// stops where that changes; without, `exclusive` is false.
+    #[inline]
     pub(crate) fn find(&self, space: &Space, at: FileBlock, limit: u64, counts: bool) -> Result<Found> {
         let limit = limit.max(1);
         let Some(root) = self.root else { return Ok(Found { mapped: None, blocks: limit }) };
@@ -135,6 +139,7 @@ struct Place {
 
 impl Place {
     /// One level down, or how many blocks from here on are a hole.
+    #[inline]
     fn descend(&self, space: &Space) -> Result<Result<Place, u64>> {
         let child_span = span(self.level - 1);
         let (slot, within) = (self.within / child_span, self.within % child_span);
@@ -144,19 +149,22 @@ impl Place {
                 let exclusive = self.exclusive && space.count(entry.block)? == 1;
                 Ok(Ok(Place { entry, level: self.level - 1, within, exclusive }))
             }
-            None => {
-                let mut next = slot + 1;
-                while next < NODE_ENTRIES
-                    && load_entry(space, self.entry.block, self.level - 1, next)?.is_none()
-                {
-                    next += 1;
-                }
-                Ok(Err((next - slot) * child_span - within))
-            }
+            None => Ok(Err(self.empty_slots(space, slot)? * child_span - within)),
         }
     }
 
+    /// Slots from `slot` on, itself a hole, that are holes.
+    #[cold]
+    fn empty_slots(&self, space: &Space, slot: u64) -> Result<u64> {
+        let mut next = slot + 1;
+        while next < NODE_ENTRIES && load_entry(space, self.entry.block, self.level - 1, next)?.is_none() {
+            next += 1;
+        }
+        Ok(next - slot)
+    }
+
     /// The run of like entries in a leaf node.
+    #[inline]
     fn run(&self, space: &Space, limit: u64) -> Result<Found> {
         let node = self.entry.block;
         let kind = |slot: u64| -> Result<Option<Mapped>> {
@@ -180,15 +188,20 @@ impl Place {
 }
 
 /// Reads the entry at `slot` of `node`, which names a block at `level`.
+#[inline]
 pub(super) fn load_entry(space: &Space, node: BlockNumber, level: u8, slot: u64) -> Result<Option<Entry>> {
     let place = node.offset().add(slot * 8);
     let word = space.runtime.region.load(place)?;
-    Entry::decode(word, level, slot).map_err(|_| {
-        Error::corrupt(
-            "map entry",
-            place,
-            format_args!("a checked word of level {level}"),
-            format_args!("{word:#018x}"),
-        )
-    })
+    Entry::decode(word, level, slot).map_err(|BadWord| bad_entry(place, level, word))
+}
+
+#[cold]
+fn bad_root(slot: PoolOffset, word: u64) -> Error {
+    Error::corrupt("root word", slot, "a checked word", format_args!("{word:#018x}"))
+}
+
+#[cold]
+fn bad_entry(place: PoolOffset, level: u8, word: u64) -> Error {
+    let expected = format_args!("a checked word of level {level}");
+    Error::corrupt("map entry", place, expected, format_args!("{word:#018x}"))
 }

@@ -133,9 +133,14 @@ pub(crate) const fn encode_size(size: u64, number: InodeNumber) -> u64 {
 }
 
 /// Reads the size word of inode `number`.
+#[inline]
 pub(crate) fn decode_size(word: u64, number: InodeNumber) -> Result<u64> {
-    word::open(word, Salt::Size, number.0)
-        .ok_or_else(|| Error::corrupt("size word", number, "a checked size", format_args!("{word:#018x}")))
+    word::open(word, Salt::Size, number.0).ok_or_else(|| bad_size(word, number))
+}
+
+#[cold]
+fn bad_size(word: u64, number: InodeNumber) -> Error {
+    Error::corrupt("size word", number, "a checked size", format_args!("{word:#018x}"))
 }
 
 /// What is written once when an inode is made, under its checksum.

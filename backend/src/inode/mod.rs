@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::inode::{self, Birth, DURABLE_BYTES, INODE_SIZE, Kind, KindWord, at, field};
 use crate::journal::Store;
+use crate::os::process;
 use crate::pmem::medium::Granularity;
 use crate::pmem::{Access, Durable, Flushed, Mistake, mistake};
 use crate::runtime;
@@ -60,6 +61,7 @@ impl Inode {
     }
 
     /// Takes its lock.
+    #[inline]
     pub(crate) fn lock<'a>(&self, store: &'a Store) -> Result<Held<'a>> {
         store.runtime.lock(self.field(at::LOCK))
     }
@@ -72,6 +74,7 @@ impl Inode {
         inode::decode_links(store.runtime.region.load(self.field(at::LINKS))?, self.number)
     }
 
+    #[inline]
     pub(crate) fn size(&self, store: &Store) -> Result<u64> {
         inode::decode_size(store.runtime.region.load(self.field(at::SIZE))?, self.number)
     }
@@ -106,16 +109,23 @@ impl Inode {
 
     /// That in a private view it is what it was when it was attached: its blocks have not been given to others. Who frees an
     /// inode says so durably first.
+    #[inline]
     pub(crate) fn expect_unmoved(&self, store: &Store) -> Result<()> {
+        if store.runtime.region.access() == Access::ReadWrite { Ok(()) } else { self.expect_same_kind(store) }
+    }
+
+    #[cold]
+    fn expect_same_kind(&self, store: &Store) -> Result<()> {
         let region = &store.runtime.region;
         let kind = self.field(at::KIND);
-        if region.access() == Access::ReadWrite || region.load_from_file(kind)? == region.load(kind)? {
+        if region.load_from_file(kind)? == region.load(kind)? {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Stale, format!("a member of the pool has removed {}", self.number)))
     }
 
     /// Whether a forced rollback put another file in its place.
+    #[inline]
     pub(crate) fn is_replaced(&self, store: &Store) -> Result<bool> {
         Ok(store.runtime.region.load_u32(self.field(at::STALE))? != 0)
     }
@@ -175,11 +185,18 @@ impl Inode {
         store.runtime.revoke(self.place, Revocation::Withdraw, blocks)
     }
 
-    /// Notes that it changed now. Durable with whatever is flushed of it next: a time may be lost, nothing else.
+    /// Notes that it changed now, as of the last tick of the clock. Durable with whatever is flushed of it next: a time may be
+    /// lost, nothing else.
     pub(crate) fn touch(&self, store: &Store) -> Result<()> {
-        store.runtime.region.note(self.field(at::MODIFIED), now_ns())
+        let (region, modified, now) = (&store.runtime.region, self.field(at::MODIFIED), process::ticked_ns());
+        // It may have been made since that tick, and is not to have changed before.
+        let is_noted = region.load(modified)?.wrapping_sub(now) < TICK_NS_MAX;
+        if is_noted { Ok(()) } else { region.store_release(modified, now) }
     }
 }
+
+/// Nanoseconds between two ticks of the kernel's clock, at most.
+const TICK_NS_MAX: u64 = 10_000_000;
 
 /// Nanoseconds since 1970.
 pub(crate) fn now_ns() -> u64 {

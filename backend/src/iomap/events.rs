@@ -3,6 +3,8 @@
 //! The target of all of them is `daxcow::iomap`, their level TRACE. Where nobody listens an event is one load and one
 //! branch.
 
+use tracing::level_filters::LevelFilter;
+
 use super::{Action, Iomap, Mapping};
 use crate::units::{FileBlock, InodeNumber};
 
@@ -49,6 +51,27 @@ impl Piece {
 /// A piece begins.
 #[inline]
 pub(crate) fn begin(piece: Piece, mapping: Mapping, srcmap: Mapping, action: Option<Action>) {
+    if somebody_may_listen() {
+        emit_begin(piece, mapping, srcmap, action);
+    }
+}
+
+/// A piece has ended.
+#[inline]
+pub(crate) fn end(piece: Piece, outcome: Outcome) {
+    if somebody_may_listen() {
+        emit_end(piece, outcome);
+    }
+}
+
+/// What the macros ask first; here it keeps the making of an event out of every read and write.
+#[inline]
+fn somebody_may_listen() -> bool {
+    LevelFilter::current() >= LevelFilter::TRACE
+}
+
+#[cold]
+fn emit_begin(piece: Piece, mapping: Mapping, srcmap: Mapping, action: Option<Action>) {
     tracing::trace!(
         target: "daxcow::iomap",
         inode = piece.inode.0,
@@ -62,9 +85,8 @@ pub(crate) fn begin(piece: Piece, mapping: Mapping, srcmap: Mapping, action: Opt
     );
 }
 
-/// A piece has ended.
-#[inline]
-pub(crate) fn end(piece: Piece, outcome: Outcome) {
+#[cold]
+fn emit_end(piece: Piece, outcome: Outcome) {
     tracing::trace!(
         target: "daxcow::iomap",
         inode = piece.inode.0,

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! [`Write::begin`] answers for one contiguous piece at a time: in place, copy, or allocate. New blocks are reachable for
-//! nobody before [`Write::end`], which fences the data, publishes the entries and only then lowers the counts of what was
+//! nobody before [`Write::end`], which fences their data, publishes the entries and only then lowers the counts of what was
 //! replaced. A write that fails or is short publishes nothing and gives back what it took. The two mappings are two
 //! fields: where the old data lies is never squeezed into where the new data goes.
 //!
@@ -56,6 +56,7 @@ pub(crate) struct Mapping {
 impl Mapping {
     const HOLE: Mapping = Mapping { kind: MappingKind::Hole, first: BlockNumber(0) };
 
+    #[inline]
     fn of(mapped: Option<Mapped>) -> Mapping {
         match mapped {
             None => Mapping::HOLE,
@@ -194,19 +195,23 @@ impl<'a> Write<'a> {
         }
     }
 
-    /// Makes the piece part of the file, after the data that `data` covers.
-    pub(crate) fn end(self, data: Flushed) -> Result<()> {
+    /// Makes the piece part of the file, after the data that `data` covers. What was overwritten in place is part of it
+    /// already, and durable once what this answers has been fenced: one fence will do for many such pieces.
+    pub(crate) fn end(self, data: Flushed) -> Result<Flushed> {
         let piece = Piece::of_write(self.inode.number, &self.iomap);
-        self.publish(data)?;
+        let unfenced = match self.iomap.action {
+            Action::InPlace => data,
+            Action::Convert | Action::Copy | Action::Allocate => {
+                self.publish(data)?;
+                Flushed::none()
+            }
+        };
         events::end(piece, Outcome::Done);
-        Ok(())
+        Ok(unfenced)
     }
 
     fn publish(self, data: Flushed) -> Result<()> {
         let Write { store, inode, tree, iomap } = &self;
-        if iomap.action == Action::InPlace {
-            return store.runtime.region.fence(data).map(|_| ());
-        }
         if let Err(error) = inode.withdraw_mapped(store, iomap.start.0..iomap.start.0 + iomap.blocks) {
             self.cancel();
             return Err(error);
@@ -246,6 +251,7 @@ pub(crate) fn after_previous(store: &Store, tree: &Tree, start: FileBlock) -> Re
 
 /// What a read finds at byte `offset` of a tree, the one of `inode`: where it lies, if anywhere, and for how many bytes, up
 /// to `len`.
+#[inline]
 pub(crate) fn read_mapping(
     store: &Store,
     inode: InodeNumber,
@@ -269,6 +275,7 @@ pub(crate) fn read_mapping(
 }
 
 /// A read of what [`read_mapping`] found has ended.
+#[inline]
 pub(crate) fn read_end(inode: InodeNumber, offset: u64, bytes: u64) {
     let start = FileBlock::of(offset);
     let blocks = (offset + bytes).div_ceil(BLOCK_SIZE) - start.0;

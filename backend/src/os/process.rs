@@ -62,9 +62,18 @@ pub(crate) fn mappings_max() -> Option<usize> {
 
 /// Nanoseconds of the monotonic clock, the same for all processes of this boot.
 pub(crate) fn monotonic_ns() -> u64 {
+    nanoseconds(libc::CLOCK_MONOTONIC)
+}
+
+/// Nanoseconds since 1970, as of the last tick of the kernel: what file systems give as a file's time.
+pub(crate) fn ticked_ns() -> u64 {
+    nanoseconds(libc::CLOCK_REALTIME_COARSE)
+}
+
+fn nanoseconds(clock: libc::clockid_t) -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `now` is a valid timespec for the call to fill; this clock always exists.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    // SAFETY: `now` is a valid timespec for the call to fill; the clocks named above always exist.
+    unsafe { libc::clock_gettime(clock, &raw mut now) };
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
     seconds * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
 }

@@ -10,8 +10,14 @@ use super::region::{Intent, Persistence, Region, bytes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::units::PoolOffset;
 
-/// From so many bytes on a store goes around the cache.
+/// From so many bytes on a store goes around the cache wherever it begins.
 const NON_TEMPORAL: usize = 2 * LINE;
+
+/// Whether a store of so many bytes goes around the cache: where enough of it is whole lines. To flush a line that is not in the
+/// cache it would have to be loaded first.
+fn goes_around(to: *const u8, len: usize) -> bool {
+    len >= NON_TEMPORAL || len == LINE && to.addr().is_multiple_of(LINE)
+}
 
 /// Where the bytes of a store come from.
 #[derive(Clone, Copy)]
@@ -92,7 +98,7 @@ impl Region {
     #[cfg_attr(feature = "sim", track_caller)]
     fn store(&self, at: PoolOffset, source: Source, len: u64) -> Result<Stored> {
         let to = self.range(at, len)?.as_ptr();
-        let around = self.persistence == Persistence::Line && bytes(len) >= NON_TEMPORAL;
+        let around = self.persistence == Persistence::Line && goes_around(to, bytes(len));
         let store =
             || if around { self.store_around(to, source, bytes(len)) } else { plain(to, source, bytes(len)) };
         let backed = || match store() {

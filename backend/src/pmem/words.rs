@@ -1,7 +1,7 @@
 //! Aligned words of the pool: durable pointer words, and volatile ones (counts, locks, sequence numbers).
 //!
 //! A load acquires; every other access to a volatile word is sequentially consistent, but for [`Region::publish`] and
-//! [`Region::note`], which release.
+//! [`Region::store_release`], which release.
 //! Volatile words are never flushed. A word that is not aligned is damage, as is one beyond the pool.
 #![expect(unsafe_code, reason = "calls the routines of arch on checked words")]
 
@@ -185,15 +185,15 @@ impl Region {
         }
     }
 
-    /// Stores the volatile word at `at` with release only, for words that others judge under a lock or after this member's
-    /// death: what the storing thread loads next may come first.
+    /// Stores the volatile word at `at` with release: what this thread stored before, also around the cache where
+    /// [`Region::fence_stores`] stands between, is there for whoever sees it. Unlike the other stores it waits for nothing.
+    #[inline]
     #[cfg_attr(feature = "sim", track_caller)]
-    pub(crate) fn note(&self, at: PoolOffset, value: u64) -> Result<()> {
+    pub(crate) fn store_release(&self, at: PoolOffset, value: u64) -> Result<()> {
         let place = self.place_u64(at)?;
         // SAFETY: an aligned word in the watched pool.
         let act = || unsafe { arch::store_u64(place, value) };
-        let answer = self.noting_store(at, 8, false, act);
-        answer.map_err(|lost| self.lost(lost, at, 8, Intent::Store))
+        self.noting_store(at, 8, false, act).map_err(|lost| self.lost(lost, at, 8, Intent::Store))
     }
 
     /// Reads the word at `at` from the file, past a private view of it.
@@ -209,6 +209,13 @@ impl Region {
     #[inline]
     pub(crate) fn fence_acquire(&self) {
         fence(Ordering::AcqRel);
+    }
+
+    /// Orders all stores before it, those around the cache too, before the stores after it. It makes nothing durable.
+    #[inline]
+    pub(crate) fn fence_stores(&self) {
+        fence(Ordering::AcqRel);
+        arch::drain();
     }
 
     /// Orders the read-modify-write before it before the loads after it, which x86-64 does by itself.

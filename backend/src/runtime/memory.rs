@@ -23,9 +23,13 @@ pub(crate) trait Memory {
     fn cas_u32(&self, at: PoolOffset, old: u32, new: u32) -> Result<Result<u32, u32>>;
     fn load(&self, at: PoolOffset) -> Result<u64>;
     fn store_u64(&self, at: PoolOffset, value: u64) -> Result<()>;
+    /// A store that only releases.
+    fn store_release(&self, at: PoolOffset, value: u64) -> Result<()>;
     fn add_u64(&self, at: PoolOffset, value: u64) -> Result<u64>;
     fn sub_u64(&self, at: PoolOffset, value: u64) -> Result<u64>;
     fn fence_acquire(&self);
+    /// Orders stores of any kind before later ones.
+    fn fence_stores(&self);
     fn futex_wait(&self, at: PoolOffset, expected: u32, timeout: Duration) -> Result<()>;
     fn futex_wake(&self, at: PoolOffset, count: u32) -> Result<u32>;
     /// Passes a moment of a loop that waits for another member.
@@ -64,9 +68,11 @@ impl Memory for Region {
         cas_u32(at: PoolOffset, old: u32, new: u32) -> Result<Result<u32, u32>>;
         load(at: PoolOffset) -> Result<u64>;
         store_u64(at: PoolOffset, value: u64) -> Result<()>;
+        store_release(at: PoolOffset, value: u64) -> Result<()>;
         add_u64(at: PoolOffset, value: u64) -> Result<u64>;
         sub_u64(at: PoolOffset, value: u64) -> Result<u64>;
         fence_acquire() -> ();
+        fence_stores() -> ();
         futex_wait(at: PoolOffset, expected: u32, timeout: Duration) -> Result<()>;
         futex_wake(at: PoolOffset, count: u32) -> Result<u32>;
     }

@@ -33,6 +33,7 @@ pub(crate) struct Change<'a, M: Memory = Region, L: ByteLocks = LockFile> {
 impl Runtime {
     /// How often blocks have moved in the whole pool; of a private view, in the file below it. A reader that copies from a
     /// block asks before and after: who moves blocks holds no inode's lock and raises no inode's counter.
+    #[inline]
     pub(crate) fn moves(&self) -> Result<u64> {
         match self.region.access() {
             Access::ReadWrite => self.region.load(MOVES),
@@ -53,11 +54,13 @@ impl<M: Memory, L: ByteLocks> Runtime<M, L> {
         let before = self.region.load(place)?;
         // One that a dead member left odd has ended, and this is another.
         let odd = before.wrapping_add(1 + (before & 1));
-        self.region.store_u64(place, odd)?;
+        // The store to the other counter, which waits for this one, comes before what changes.
+        self.region.store_release(place, odd)?;
         self.begin(inode, Some((place, odd)))
     }
 
     /// Begins a change of bytes in blocks that stay where they are. The caller holds the inode's lock.
+    #[inline]
     pub(crate) fn begin_in_place(&self, inode: PoolOffset) -> Result<Change<'_, M, L>> {
         self.begin(inode, None)
     }
@@ -94,6 +97,7 @@ impl<M: Memory, L: ByteLocks> Runtime<M, L> {
     /// Runs `look`, which reads and changes nothing, and answers what it saw of one unmoving state of the inode at `inode`;
     /// nothing where others kept changing it for as many tries. What `look` says of a state that moved, errors too, is
     /// forgotten.
+    #[inline]
     pub(crate) fn look_up_to<T>(
         &self,
         tries: u32,
@@ -113,12 +117,14 @@ impl<M: Memory, L: ByteLocks> Runtime<M, L> {
     }
 
     /// The counter, if no change is in progress.
+    #[inline]
     pub(crate) fn sequence(&self, inode: PoolOffset) -> Result<Option<u64>> {
         let sequence = self.region.load(field(inode, at::SEQUENCE))?;
         Ok((sequence & 1 == 0).then_some(sequence))
     }
 
     /// Whether nothing has changed since the counter was `sequence`.
+    #[inline]
     pub(crate) fn unchanged_since(&self, inode: PoolOffset, sequence: u64) -> Result<bool> {
         self.region.fence_acquire();
         Ok(self.region.load(field(inode, at::SEQUENCE))? == sequence)
@@ -134,10 +140,10 @@ impl<M: Memory, L: ByteLocks> Change<'_, M, L> {
 
 impl<M: Memory, L: ByteLocks> Drop for Change<'_, M, L> {
     fn drop(&mut self) {
-        self.runtime.region.fence_acquire();
+        self.runtime.region.fence_stores();
         let ended = self.map.into_iter().chain([(self.place, self.odd)]);
         for (place, odd) in ended {
-            if let Err(error) = self.runtime.region.store_u64(place, odd.wrapping_add(1)) {
+            if let Err(error) = self.runtime.region.store_release(place, odd.wrapping_add(1)) {
                 tracing::error!(%error, "a sequence counter could not be raised");
             }
         }

@@ -64,6 +64,7 @@ pub(crate) fn read_node(region: &Region, node: BlockNumber) -> Result<Box<[u64; 
 
 impl Space {
     /// How many refer to `block`.
+    #[inline]
     pub(crate) fn count(&self, block: BlockNumber) -> Result<u32> {
         if mistake(Mistake::SharingIgnored) {
             return Ok(1);

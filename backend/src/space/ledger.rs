@@ -98,8 +98,8 @@ impl Space {
         let index = ledger.live;
         let place = self.entry_place(ledger, index)?;
         let region = &self.runtime.region;
-        region.note(place, encode(reference))?;
-        region.note(ledger.live_word(), index + 1)?;
+        region.store_release(place, encode(reference))?;
+        region.store_release(ledger.live_word(), index + 1)?;
         ledger.live = index + 1;
         Ok(())
     }
@@ -107,7 +107,7 @@ impl Space {
     /// Forgets all entries, and answers the blocks among them that were kept; the caller gives these back with the others.
     pub(crate) fn forget(&self, ledger: &mut Ledger) -> Result<Vec<BlockNumber>> {
         ledger.live = 0;
-        self.runtime.region.note(ledger.live_word(), 0)?;
+        self.runtime.region.store_release(ledger.live_word(), 0)?;
         Ok(std::mem::take(&mut ledger.kept))
     }
 

@@ -51,6 +51,7 @@ impl Space {
     }
 
     /// Blocks of the pool as all members see it now; maps what another member has grown it by.
+    #[inline]
     pub(crate) fn pool_blocks(&self) -> Result<u64> {
         let blocks = self.runtime.region.load(at::POOL_BLOCKS)?;
         if blocks.saturating_mul(BLOCK_SIZE) > self.runtime.region.len() {
@@ -60,11 +61,15 @@ impl Space {
     }
 
     /// Checks that a block number read from the medium can be a data block or node of this pool.
+    #[inline]
     pub(crate) fn check_block(&self, block: BlockNumber, structure: &str) -> Result<()> {
         let limit = self.runtime.region.len() / BLOCK_SIZE;
-        if layout::is_allocatable(block, limit) {
-            return Ok(());
-        }
+        if layout::is_allocatable(block, limit) { Ok(()) } else { self.check_new_block(block, structure) }
+    }
+
+    /// A block beyond what this process has mapped: perhaps another member has grown the pool.
+    #[cold]
+    fn check_new_block(&self, block: BlockNumber, structure: &str) -> Result<()> {
         check_block_within(block, self.pool_blocks()?, structure)
     }
 

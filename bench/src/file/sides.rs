@@ -79,6 +79,8 @@ pub(super) struct Sides {
     len: u64,
     pool: Pool,
     file: File,
+    /// What copy-on-write leaves is scattered: a file that is overwritten in place stays as it was written, as on the other sides.
+    shared: File,
     growing: File,
     unflushed: File,
     growing_unflushed: File,
@@ -92,11 +94,12 @@ pub(super) struct Sides {
 impl Sides {
     pub(super) fn new(run: &Run, len: u32) -> Result<Sides> {
         let bytes = u64::from(len);
-        let pool = ours::pool(&run.path("flushed.pool"), 4 * bytes + (64 << 20), run.flush())?;
+        let pool = ours::pool(&run.path("flushed.pool"), 5 * bytes + (64 << 20), run.flush())?;
         let careless = ours::pool(&run.path("unflushed.pool"), 3 * bytes + (64 << 20), FlushMode::Off)?;
         Ok(Sides {
             len: bytes,
             file: ours::written(&pool, "/file", bytes)?,
+            shared: ours::written(&pool, "/shared", bytes)?,
             growing: ours::written(&pool, "/growing", 0)?,
             unflushed: ours::written(&careless, "/file", bytes)?,
             growing_unflushed: ours::written(&careless, "/growing", 0)?,
@@ -193,13 +196,13 @@ impl Sides {
         let piece = (places / 2).max(1);
         // An odd step visits all of a power of two of places before it comes back.
         let step = self.spots.below(places) | 1;
-        let (pool, file, bytes) = (&self.pool, &self.file, &self.buffer[..size]);
+        let (pool, file, bytes) = (&self.pool, &self.shared, &self.buffer[..size]);
         let mut place = 0;
         let renew = || {
             if pool.snapshots()?.iter().any(|snapshot| snapshot.name == "shared") {
                 pool.delete_snapshot("shared")?;
             }
-            pool.create_snapshot("shared", &["/file"])?;
+            pool.create_snapshot("shared", &["/shared"])?;
             Ok(())
         };
         let micros = budget.spend_after(piece, renew, |_| {

@@ -104,10 +104,17 @@ fn fill_leaf(region: &Region, random: &mut Random, leaf: BlockNumber) {
             let word = Entry { block, unwritten }.encode(0, slot);
             put(region, leaf, slot, if kind == 0 { 0 } else { word });
         }
+        let damaged = slot + random.below(end - slot);
         match kind {
             1 => put(region, leaf, slot, random.below(u64::MAX)),
             2 => put(region, leaf, end - 1, lost(0, end - 1)),
             3 => put(region, leaf, slot, Entry::of(BlockNumber(first)).encode(1, slot)),
+            // The block is the right one, and the check or a flag is not.
+            4 | 5 => {
+                let block = BlockNumber((first + damaged - slot) % (1 << 40));
+                let word = Entry { block, unwritten }.encode(0, damaged);
+                put(region, leaf, damaged, word ^ 1 << (40 + random.below(24)));
+            }
             _ => {}
         }
         slot = end;
@@ -195,24 +202,26 @@ impl WordByWord {
 #[test]
 fn threads_lose_no_reference_and_one_of_them_is_the_first() {
     let mut random = Random::seeded("threads_lose_no_reference");
-    for _ in 0..30 {
+    for _ in 0..20 {
         let references = &References::new(2).unwrap();
         let firsts = [const { AtomicU32::new(0) }; 1024];
         // Few blocks, so that threads meet; a fifth of all is named at a level above that of data.
         let all: [Vec<(u64, u64, u8)>; 2] = std::array::from_fn(|_| {
             let one = |random: &mut Random| {
                 let level = u8::try_from(random.below(5).saturating_sub(3)).unwrap();
-                let blocks = if level > 0 { 1 } else { 1 + random.below(150) };
+                let blocks = if level > 0 { 1 } else { 1 + random.below(10) };
                 (random.below(1024 - blocks), blocks, level)
             };
-            (0..60).map(|_| one(&mut random)).collect()
+            (0..2000).map(|_| one(&mut random)).collect()
         });
         let first = &|block: BlockNumber| {
             firsts[usize::try_from(block.0).unwrap()].fetch_add(1, Ordering::Relaxed);
         };
+        let begin = &std::sync::Barrier::new(2);
         std::thread::scope(|scope| {
             for mine in &all {
                 scope.spawn(move || {
+                    begin.wait();
                     for &(start, blocks, level) in mine {
                         let block = BlockNumber(start);
                         if level == 0 {
@@ -232,17 +241,21 @@ fn threads_lose_no_reference_and_one_of_them_is_the_first() {
                 });
             }
         });
+        let mut named = vec![[0_usize; 3]; 1024];
+        for &(start, blocks, level) in all.iter().flatten() {
+            (start..start + blocks)
+                .for_each(|block| named[usize::try_from(block).unwrap()][usize::from(level)] += 1);
+        }
         let counts = [0, 512].map(|first| references.count_chunk(BlockNumber(first)));
         for (block, &counted) in (0..1024).zip(counts.as_flattened()) {
-            let names = |&&(start, blocks, _): &&(u64, u64, u8)| (start..start + blocks).contains(&block);
-            let named = all.iter().flatten().filter(names).count();
-            let of = |level: u8| all.iter().flatten().filter(names).filter(|r| r.2 == level).count();
+            let of = named[usize::try_from(block).unwrap()];
+            let named: usize = of.iter().sum();
             assert_eq!(counted as usize, named, "block {block}");
             assert_eq!(references.count(BlockNumber(block)), counted, "block {block}");
             let firsts = firsts[usize::try_from(block).unwrap()].load(Ordering::Relaxed);
             assert_eq!(firsts, u32::from(named > 0), "block {block}");
             // Whoever names it at one of several levels is told so.
-            if let Some(level) = (0..3).find(|&level| of(level) == named && named > 0) {
+            if let Some(level) = (0_u8..3).find(|&level| of[usize::from(level)] == named && named > 0) {
                 assert_eq!(references.refer(BlockNumber(block), level), Referred::Again);
                 let elsewhere = references.refer(BlockNumber(block), (level + 1) % 3);
                 assert_eq!(elsewhere, Referred::AtLevel(level));

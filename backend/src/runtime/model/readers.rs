@@ -52,7 +52,7 @@ fn a_reader_gets_past_a_writer_that_died_in_the_middle() {
 
 #[test]
 fn mistakes_are_found() {
-    for fault in [Fault::ValidatedFirst, Fault::NeverOdd, Fault::Unordered] {
+    for fault in [Fault::ValidatedFirst, Fault::NeverOdd, Fault::Unordered, Fault::EvenTooSoon] {
         must_be_found(fault, 2, move || read_beside_a_change(NEVER, Some(fault)));
     }
     must_be_found(Fault::NotRecovered, 2, || read_beside_a_change(10, Some(Fault::NotRecovered)));
