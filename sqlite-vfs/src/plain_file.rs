@@ -173,7 +173,7 @@ mod tests {
             let mut found = vec![0; expected.len()];
             assert_eq!(file.read_at(&mut found, 0).expect("it is read") as u64, end, "after a write at {at}");
             let end = usize::try_from(end).expect("small");
-            assert_eq!(found[..end], expected[..end], "after a write at {at}");
+            assert!(found[..end] == expected[..end], "after a write at {at}");
         };
         let header = |byte: u8| [byte; FRAME_HEADER_BYTES];
         let (first, page, frame) = (WAL_HEADER_BYTES as u64, [7; 512], 512 + FRAME_HEADER_BYTES as u64);
@@ -189,8 +189,15 @@ mod tests {
         write(&mut frames, &header(6), first + 4 * frame, false);
         // What does not follow makes it wait no longer.
         write(&mut frames, &[8], 0, true);
-        write(&mut frames, &header(9), first + 4 * frame, false);
+        let at = first + 4 * frame;
+        let held = || {
+            let mut held = header(0);
+            file.read_exact_at(&mut held, at).expect("it is read");
+            held
+        };
+        frames.write(&file, &header(9), at).expect("it waits");
+        assert_eq!(held(), header(6));
         frames.flush(&file).expect("it is written");
-        assert_eq!(file.len().expect("it has a size"), first + 4 * frame + FRAME_HEADER_BYTES as u64);
+        assert_eq!(held(), header(9));
     }
 }

@@ -1,7 +1,7 @@
 //! Aligned words of the pool: durable pointer words, and volatile ones (counts, locks, sequence numbers).
 //!
 //! A load acquires; every other access to a volatile word is sequentially consistent, but for [`Region::publish`] and
-//! [`Region::note`], which release.
+//! [`Region::store_release`], which release.
 //! Volatile words are never flushed. A word that is not aligned is damage, as is one beyond the pool.
 #![expect(unsafe_code, reason = "calls the routines of arch on checked words")]
 
