@@ -164,7 +164,8 @@ fn snapshot() {
 #[test]
 fn recovery() {
     let sides: &[&str] = &["after a kill", "after a clean close"];
-    check("recovery", &[("mapped", sides), ("scattered", sides)]);
+    let with_floor: &[&str] = &["after a kill", "after a clean close", "reading as many bytes"];
+    check("recovery", &[("mapped", with_floor), ("fragmented", with_floor), ("scattered", sides)]);
 }
 
 #[test]

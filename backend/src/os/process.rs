@@ -75,5 +75,6 @@ fn nanoseconds(clock: libc::clockid_t) -> u64 {
     // SAFETY: `now` is a valid timespec for the call to fill; the clocks named above always exist.
     unsafe { libc::clock_gettime(clock, &raw mut now) };
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
-    seconds * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
+    // A clock may be set to any time.
+    seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(now.tv_nsec).unwrap_or(0))
 }
