@@ -51,7 +51,8 @@ const FULL: &[Trial] = &[
     (Device::Xfs, "mapping_processes", ""),
     (Device::Ext4, "dedupe", ""),
     (Device::Xfs, "defrag", ""),
-    (Device::DevDax, "dedupe", ""),
+    // It wants a second pool.
+    (Device::DevDax, "dedupe", "--skip bad_ranges_and_files"),
     (Device::Xfs, "sharing_live", ""),
     (Device::Ext4, "send", ""),
     (Device::Ext4, "sqlite-transactions", ""),
