@@ -52,6 +52,7 @@ pub use dax::mapping::{Mapping, MappingMut};
 pub use dax::view::{View, Views};
 pub use error::{Error, ErrorKind, Result};
 pub use file::{Batch, Dedupe, Extent, ExtentKind, File, FileOptions};
+pub use format::dirent::NAME_MAX;
 pub use format::superblock::{MAGIC, VERSION};
 pub use inode::advisory::{LockMode, LockState, LockStep, SharedMemory};
 pub use mount::check::{CheckReport, Problem};

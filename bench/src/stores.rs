@@ -28,19 +28,21 @@ impl Mapping {
         let file = File::options().read(true).write(true).create_new(true).open(path);
         let file = file.with_context(|| format!("make {}", path.display()))?;
         file.set_len(len as u64).with_context(|| format!("make {len} bytes of {}", path.display()))?;
-        // SAFETY: the file has just been made in a directory of this run's own; nobody else opens or cuts it.
-        let memory = unsafe { MmapOptions::new().populate().map_mut(&file) };
-        let mut memory = memory.with_context(|| format!("map {}", path.display()))?;
-        memory.fill(0xa5);
-        Ok(Mapping { memory, stream: widest() })
+        let mut mapping = Mapping::of(&file, path, MmapOptions::new().populate())?;
+        mapping.memory.fill(0xa5);
+        Ok(mapping)
     }
 
     /// A file that has been made before, mapped anew: none of its pages are in this mapping.
     pub(crate) fn again(path: &Path) -> Result<Mapping> {
         let file = File::options().read(true).write(true).open(path);
         let file = file.with_context(|| format!("open {}", path.display()))?;
+        Mapping::of(&file, path, &MmapOptions::new())
+    }
+
+    fn of(file: &File, path: &Path, options: &MmapOptions) -> Result<Mapping> {
         // SAFETY: the file lies in a directory of this run's own; nobody else opens or cuts it.
-        let memory = unsafe { MmapOptions::new().map_mut(&file) };
+        let memory = unsafe { options.map_mut(file) };
         let memory = memory.with_context(|| format!("map {}", path.display()))?;
         Ok(Mapping { memory, stream: widest() })
     }

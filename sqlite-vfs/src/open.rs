@@ -8,12 +8,9 @@ use crate::plain_file::PlainFile;
 use crate::pools::{self, PoolRef};
 use crate::private_clone::{self, PrivateClone};
 use crate::super_journal_file::SuperJournalFile;
-use daxcow::{ErrorKind, File, FileOptions};
+use daxcow::{ErrorKind, File, FileOptions, NAME_MAX};
 use std::ffi::c_int;
 use std::path::{Path, PathBuf};
-
-/// The longest name of a file, in bytes.
-const NAME_MAX: usize = 255;
 
 /// The arguments of xOpen.
 pub(crate) struct OpenRequest<'a> {
@@ -46,13 +43,16 @@ pub(crate) fn open(request: &OpenRequest<'_>) -> Outcome<Option<OpenAnswer>> {
     if flags & journal == journal {
         // SQLite creates a journal only to write one itself; a journal that is to be played back it just opens. This is
         // on the way of every transaction, and its database has the pool open.
-        if name_is_too_long(request.name) {
-            return Err(code::CANTOPEN.into());
-        }
-        let pool =
-            pools::with_name(request.name, |pool, _| Ok(PoolRef::clone(pool))).or_code(code::CANTOPEN)?;
-        let file = pool.map(|pool| Opened::Journal(PrivateJournal::new(pool)));
-        return Ok(file.map(|file| OpenAnswer { file, flags }));
+        let pool = pools::with_name(request.name, |pool, inner| {
+            Ok((!name_is_too_long(inner)).then(|| PoolRef::clone(pool)))
+        });
+        return match pool.or_code(code::CANTOPEN)? {
+            Some(Some(pool)) => {
+                Ok(Some(OpenAnswer { file: Opened::Journal(PrivateJournal::new(pool)), flags }))
+            }
+            Some(None) => Err(code::CANTOPEN.into()),
+            None => Ok(None),
+        };
     }
     if let Some(private) = private_clone::open(request.name, flags & flag::CREATE != 0) {
         let (pool, file) = private.map_err(cannot_open)?;
@@ -80,8 +80,8 @@ pub(crate) fn open(request: &OpenRequest<'_>) -> Outcome<Option<OpenAnswer>> {
 }
 
 /// Whether no file can have the last name of a path, as where SQLite has added to a long name.
-fn name_is_too_long(path: &[u8]) -> bool {
-    path.len() > NAME_MAX && !path[path.len() - NAME_MAX - 1..].contains(&b'/')
+fn name_is_too_long(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.len() > NAME_MAX)
 }
 
 /// Opens the file as the flags ask, or only for reading where writing is not permitted.

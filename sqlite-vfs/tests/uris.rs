@@ -196,7 +196,7 @@ fn any_uri_is_answered_as_by_the_unix_vfs() {
         prepare(&fixture, &mirror);
         for _ in 0..URIS_EACH {
             let uri = uri(&mut rng);
-            let ours = ask(&uri, &fixture.path("").join(""), c"daxcow");
+            let ours = ask(&uri, &fixture.path(""), c"daxcow");
             let theirs = ask(&uri, &mirror.join(""), c"unix");
             let shown = String::from_utf8_lossy(&uri.rest).into_owned();
             // A pool is a file for those who ask for it itself, and not one that SQLite reads.

@@ -200,8 +200,9 @@ fn bad_root(slot: PoolOffset, word: u64) -> Error {
     Error::corrupt("root word", slot, "a checked word", format_args!("{word:#018x}"))
 }
 
+/// A word of the node at `level` + 1 that is no entry.
 #[cold]
-fn bad_entry(place: PoolOffset, level: u8, word: u64) -> Error {
+pub(super) fn bad_entry(place: PoolOffset, level: u8, word: u64) -> Error {
     let expected = format_args!("a checked word of level {level}");
     Error::corrupt("map entry", place, expected, format_args!("{word:#018x}"))
 }

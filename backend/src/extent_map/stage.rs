@@ -14,7 +14,7 @@
 use smallvec::SmallVec;
 use zerocopy::IntoBytes;
 
-use super::lookup::{Tree, load_entry};
+use super::lookup::{Tree, bad_entry, load_entry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::entry::{self, Entry, HEIGHT_MAX, NODE_ENTRIES, Root, span};
 use crate::format::lane::Record;
@@ -331,8 +331,7 @@ impl Stager<'_> {
         let words = read_node(&self.space.runtime.region, old.block)?;
         let Some(bad) = entry::first_bad(&*words, level - 1) else { return Ok(words) };
         let place = old.block.offset().add(bad as u64 * 8);
-        let expected = format!("a checked word of level {}", level - 1);
-        Err(Error::corrupt("map entry", place, expected, format_args!("{:#018x}", words[bad])))
+        Err(bad_entry(place, level - 1, words[bad]))
     }
 
     fn write_node(&mut self, words: &[u64; 512]) -> Result<BlockNumber> {

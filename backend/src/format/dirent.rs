@@ -24,7 +24,7 @@ pub(crate) const SLOT_BYTES: usize = 64;
 /// Slots of a block, the header's included.
 pub(crate) const SLOTS: usize = BLOCK_BYTES / SLOT_BYTES;
 /// The longest name.
-pub(crate) const NAME_MAX: usize = 255;
+pub const NAME_MAX: usize = 255;
 /// Children of a split block.
 pub(crate) const FANOUT: u64 = 16;
 /// The deepest block: 32 bits of hash.

@@ -3,8 +3,7 @@
 //! Counts of blocks that lie side by side lie side by side, and change four at a time. Their lines are asked for before the
 //! first of them is changed: a locked instruction waits for everything before it, a line that is not there included.
 
-use super::counts::COUNT_MAX;
-use super::counts::Stack;
+use super::counts::{COUNT_MAX, Stack};
 use super::{Reference, Space, check_block_within};
 use crate::error::Result;
 use crate::format::entry::{self, Entry, lost};

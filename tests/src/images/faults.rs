@@ -103,9 +103,18 @@ fn sequences() -> Vec<Sequence> {
         found.map(|(_, ops)| ops.clone()).unwrap_or_else(|| panic!("no letter is called {wanted}"))
     };
     let mut all = vec![
-        Sequence { name: "a node is dropped and its block reused".into(), ops: reused_node() },
-        Sequence { name: "a node is freed and its block reused".into(), ops: freed_node() },
-        Sequence { name: "a block is reused for a part of a hole".into(), ops: reused_in_hole() },
+        Sequence {
+            name: "a node is dropped and its block reused".into(),
+            ops: reused(51, by_truncating(), WHOLE),
+        },
+        Sequence {
+            name: "a node is freed and its block reused".into(),
+            ops: reused(52, by_removing(), WHOLE),
+        },
+        Sequence {
+            name: "a block is reused for a part of a hole".into(),
+            ops: reused(53, by_truncating(), IN_HOLE),
+        },
         Sequence { name: "open".into(), ops: vec![] },
     ];
     all.extend(PAIRS.iter().map(|(one, other)| {
@@ -116,45 +125,28 @@ fn sequences() -> Vec<Sequence> {
     all
 }
 
-/// The blocks of a file go, its node among them, and single blocks of others, which come from what was freed last, take their
-/// places before anything is synced.
-fn reused_node() -> Vec<Op> {
-    let write = |slot, offset, len| Op::Write { slot, span: Span { offset, len }, seed: 51 };
-    vec![
-        write(3, 0, 20_000),
-        Op::PoolSync { member: 0 },
-        Op::SetLen { slot: 3, len: 0 },
-        write(0, 40_960, 4096),
-        write(0, 81_920, 4096),
-        write(1, 122_880, 4096),
-        write(1, 204_800, 4096),
-    ]
+/// A write: to a file by its slot, at an offset, so many bytes.
+type Taker = (usize, u64, u64);
+
+/// A file is written, and its blocks freed, its node among them. Single blocks of others, which come from what was freed last, take
+/// their places, whole or in part, before anything is synced.
+fn reused(seed: u64, freeing: Vec<Op>, takers: &[Taker]) -> Vec<Op> {
+    let write = |(slot, offset, len)| Op::Write { slot, span: Span { offset, len }, seed };
+    let takers = takers.iter().map(|&place| write(place));
+    [write((3, 0, 20_000))].into_iter().chain(freeing).chain(takers).collect()
 }
 
-/// The same, by removing the file.
-fn freed_node() -> Vec<Op> {
-    let write = |slot, offset, len| Op::Write { slot, span: Span { offset, len }, seed: 52 };
-    vec![
-        write(3, 0, 20_000),
-        Op::Close { slot: 3 },
-        Op::RemoveFile { member: 0, path: "/new".into() },
-        write(0, 40_960, 4096),
-        write(0, 81_920, 4096),
-        write(1, 122_880, 4096),
-        write(1, 204_800, 4096),
-    ]
+/// Whole blocks of others.
+const WHOLE: &[Taker] = &[(0, 40_960, 4096), (0, 81_920, 4096), (1, 122_880, 4096), (1, 204_800, 4096)];
+/// Parts of blocks of a hole.
+const IN_HOLE: &[Taker] = &[(1, 20_000, 100), (1, 33_000, 100)];
+
+fn by_truncating() -> Vec<Op> {
+    vec![Op::PoolSync { member: 0 }, Op::SetLen { slot: 3, len: 0 }]
 }
 
-/// Blocks that were freed last, which hold what somebody wrote, are taken for parts of holes.
-fn reused_in_hole() -> Vec<Op> {
-    let write = |slot, offset, len| Op::Write { slot, span: Span { offset, len }, seed: 53 };
-    vec![
-        write(3, 0, 20_000),
-        Op::PoolSync { member: 0 },
-        Op::SetLen { slot: 3, len: 0 },
-        write(1, 20_000, 100),
-        write(1, 33_000, 100),
-    ]
+fn by_removing() -> Vec<Op> {
+    vec![Op::Close { slot: 3 }, Op::RemoveFile { member: 0, path: "/new".into() }]
 }
 
 /// Tries mistakes on one medium.

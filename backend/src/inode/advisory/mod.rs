@@ -136,26 +136,20 @@ fn bit_of(mask: PoolOffset, slot: u32) -> (PoolOffset, u64) {
 /// The first member but this one whose bit is set in the mask at `mask` and whose slot is in use. A bit of a slot that
 /// nobody uses means nothing: its next member will set it anew.
 fn other_in(runtime: &Runtime, mask: PoolOffset, after: Option<u32>) -> Result<Option<Member>> {
-    let own = runtime.member.slot;
-    let (mut others, (own_word, own_bit)) = (0, bit_of(mask, own));
-    for word in (0..MASK_WORDS).map(|word| mask.add(u64::from(word) * 8)) {
-        others |= runtime.region.load(word)? & if word == own_word { !own_bit } else { u64::MAX };
-    }
-    if others == 0 {
-        return Ok(None);
-    }
+    let (own_word, own_bit) = bit_of(mask, runtime.member.slot);
     let begin = after.map_or(0, |slot| slot + 1);
     for word in begin / 64..MASK_WORDS {
-        let mut bits = runtime.region.load(mask.add(u64::from(word) * 8))?;
+        let place = mask.add(u64::from(word) * 8);
+        let mut bits = runtime.region.load(place)?;
+        if place == own_word {
+            bits &= !own_bit;
+        }
         if word == begin / 64 {
             bits &= u64::MAX << (begin % 64);
         }
         while bits != 0 {
             let slot = word * 64 + bits.trailing_zeros();
             bits &= bits - 1;
-            if slot == own {
-                continue;
-            }
             let generation = runtime.slot_generation(slot)?;
             if runtime.slot_in_use(slot)? {
                 return Ok(Some(Member { slot, generation }));
