@@ -4,6 +4,9 @@
 //! together with a link of each inode they name, so that the work can stop at any moment. What is left then is orphans,
 //! inodes without links, which the next scan of the inode table finds. A file that is open anywhere lives, without a
 //! name, until it is closed there.
+//!
+//! What a rollback has replaced is marked as such before the namespace is unlocked, and what lies below inherits the mark step by
+//! step: so whoever reclaims it, the one who rolled back or somebody who came upon an orphan, turns handles stale.
 
 use super::directory::{self, Directory};
 use super::edit::Edit;
@@ -33,13 +36,14 @@ pub(crate) enum Open {
     TurnsStale,
 }
 
-/// Frees the directory `top`, which has no name any more, and all that only it reaches. Takes the namespace lock for each
-/// step; the caller holds no lock. What others reclaim at the same time, or have reclaimed before, is passed over.
-pub(crate) fn reclaim_tree(store: &Store, top: &Directory, open: Open) -> Result<Reclaimed> {
+/// Frees the directory `top`, which has no name any more, and all that only it reaches; what of it is open turns stale where it was
+/// replaced, and lives on otherwise. Takes the namespace lock for each step; the caller holds no lock. What others reclaim
+/// at the same time, or have reclaimed before, is passed over.
+pub(crate) fn reclaim_tree(store: &Store, top: &Directory) -> Result<Reclaimed> {
     let mut reclaimed = Reclaimed::default();
     let mut waiting = vec![*top];
     while let Some(directory) = waiting.pop() {
-        while step(store, &directory, open, &mut waiting, &mut reclaimed)? == Step::More {}
+        while step(store, &directory, &mut waiting, &mut reclaimed)? == Step::More {}
     }
     Ok(reclaimed)
 }
@@ -55,7 +59,6 @@ enum Step {
 fn step(
     store: &Store,
     directory: &Directory,
-    open: Open,
     waiting: &mut Vec<Directory>,
     reclaimed: &mut Reclaimed,
 ) -> Result<Step> {
@@ -63,6 +66,7 @@ fn step(
     if !is_orphan(store, &directory.inode, Kind::Directory, directory.generation)? {
         return Ok(Step::Done);
     }
+    let open = if directory.inode.is_replaced(store)? { Open::TurnsStale } else { Open::LivesOn };
     let Some(bucket) = directory::occupied_bucket(store, directory)? else {
         reclaimed.inodes += u64::from(release(store, &directory.inode, directory.generation, open));
         return Ok(Step::Done);
@@ -79,7 +83,12 @@ fn step(
     edit.commit(store, std::slice::from_ref(directory))?;
     for (inode, entry, links) in unlinked {
         match entry.kind {
-            Kind::Directory => waiting.push(Directory { inode, generation: entry.generation }),
+            Kind::Directory => {
+                if open == Open::TurnsStale {
+                    inode.set_replaced(store, true)?;
+                }
+                waiting.push(Directory { inode, generation: entry.generation });
+            }
             _ if links == 0 => reclaimed.inodes += u64::from(release(store, &inode, entry.generation, open)),
             _ => {}
         }
@@ -142,7 +151,7 @@ pub(crate) fn reclaim_orphan(store: &Store, number: InodeNumber) -> Result<Recla
     }
     if kind.kind == Kind::Directory {
         let top = Directory { inode, generation: kind.generation };
-        return reclaim_tree(store, &top, Open::LivesOn);
+        return reclaim_tree(store, &top);
     }
     let _namespace = Namespace::lock(store, Authority::Snapshots)?;
     Ok(Reclaimed { inodes: u64::from(release(store, &inode, kind.generation, Open::LivesOn)) })

@@ -71,7 +71,7 @@ impl Core {
         // Reclaiming locks the namespace for each of its steps.
         let detached = self.namespace()?.detach(path)?;
         match detached {
-            Some(top) => match reclaim::reclaim_tree(&self.store, &top, Open::LivesOn) {
+            Some(top) => match reclaim::reclaim_tree(&self.store, &top) {
                 Ok(_) => Ok(()),
                 Err(error) => {
                     // Its name is gone; what is left of it waits for the next try.

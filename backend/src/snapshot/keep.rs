@@ -131,22 +131,22 @@ fn place(store: &Store, cut: Cut, path: &Path, snapshot: bool) -> Result<Placed>
     match adopted {
         Ok(()) => Ok(Placed { top: built.top, files: cut.files }),
         Err(error) => {
-            discard(store, &built, Open::LivesOn)?;
+            discard(store, &built)?;
             Err(error)
         }
     }
 }
 
 /// Frees a tree that got no name.
-pub(crate) fn discard(store: &Store, built: &Built, open: Open) -> Result<()> {
+pub(crate) fn discard(store: &Store, built: &Built) -> Result<()> {
     match built.kind {
         Kind::Directory => {
             let directory = Directory { inode: built.top, generation: built.generation };
-            reclaim::reclaim_tree(store, &directory, open).map(|_| ())
+            reclaim::reclaim_tree(store, &directory).map(|_| ())
         }
         _ => {
             let _namespace = Namespace::lock(store, Authority::Snapshots)?;
-            reclaim::release(store, &built.top, built.generation, open);
+            reclaim::release(store, &built.top, built.generation, Open::LivesOn);
             Ok(())
         }
     }
@@ -231,7 +231,7 @@ pub(crate) fn delete(core: &Core, name: &str) -> Result<()> {
     })?;
     drop(namespace);
     match detached {
-        Some(top) => reclaim::reclaim_tree(&core.store, &top, Open::LivesOn).map(|_| ()),
+        Some(top) => reclaim::reclaim_tree(&core.store, &top).map(|_| ()),
         None => Ok(()),
     }
 }

@@ -68,7 +68,7 @@ pub(crate) fn rollback(core: &Core, name: &str, options: RollbackOptions) -> Res
         remove_ways(&namespace, &made);
     }
     drop(namespace);
-    left.iter().try_for_each(|left| discard(store, &left.built, Open::LivesOn))?;
+    left.iter().try_for_each(|left| discard(store, &left.built))?;
     done.iter().try_for_each(|done| reclaim_old(store, done))?;
     failure.map_or(Ok(()), Err)
 }
@@ -107,7 +107,10 @@ fn put_back(
     while outcome.failure.is_none() && !outcome.left.is_empty() {
         let together = PATHS_AT_ONCE.min(outcome.left.len());
         match swap(store, &outcome.left[..together]) {
-            Ok(()) => outcome.done.extend(outcome.left.drain(..together)),
+            Ok(()) => {
+                outcome.failure = mark_replaced(store, &outcome.left[..together]).err();
+                outcome.done.extend(outcome.left.drain(..together));
+            }
             Err(error) => outcome.failure = Some(error),
         }
     }
@@ -264,6 +267,17 @@ fn swap(store: &Store, returns: &[Return]) -> Result<()> {
     edit.commit(store, &directories)
 }
 
+/// Marks the directories that have lost their names, before anybody else can come upon them.
+fn mark_replaced(store: &Store, returns: &[Return]) -> Result<()> {
+    returns.iter().try_for_each(|Return { parent, old, built, .. }| match (parent, old) {
+        (None, _) => built.top.set_replaced(store, true),
+        (Some(_), Some(old)) if old.kind == Kind::Directory => {
+            Directory::of(store, old)?.inode.set_replaced(store, true)
+        }
+        (Some(_), _) => Ok(()),
+    })
+}
+
 /// Makes sure that all new names of a directory find room, should they all fall into one bucket.
 fn make_room(store: &Store, returns: &[Return]) -> Result<()> {
     for Return { names, parent, .. } in returns {
@@ -288,9 +302,9 @@ fn snapshots_entry(store: &Store, root: &Directory) -> Result<Dirent> {
 fn reclaim_old(store: &Store, done: &Return) -> Result<()> {
     match (&done.parent, &done.old) {
         // The new inode of the root has got the old contents.
-        (None, _) => discard(store, &done.built, Open::TurnsStale),
+        (None, _) => discard(store, &done.built),
         (Some(_), Some(old)) if old.kind == Kind::Directory => {
-            reclaim::reclaim_tree(store, &Directory::of(store, old)?, Open::TurnsStale).map(|_| ())
+            reclaim::reclaim_tree(store, &Directory::of(store, old)?).map(|_| ())
         }
         (Some(_), Some(old)) => {
             let _namespace = Namespace::lock(store, Authority::Caller)?;

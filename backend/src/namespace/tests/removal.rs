@@ -81,6 +81,32 @@ fn a_removed_tree_gives_everything_back_but_what_is_open_or_named_elsewhere() {
     assert_eq!(pool.free_blocks() + table_blocks(core), free + table);
 }
 
+/// Between the new names of a rollback and its reclaiming of the old tree, somebody else who recovers the dead may come upon it.
+#[test]
+fn what_a_rollback_replaced_turns_stale_whoever_reclaims_it() {
+    for replaced in [false, true] {
+        let pool = pool();
+        let core = &pool.core;
+        core.namespace().unwrap().create_dir_all(p("top/a/b")).unwrap();
+        touch(core, "top/a/b/f");
+        let located = resolve::resolve(&core.store, p("top/a/b/f")).unwrap();
+        let open = core.open.open(&core.store, located.inode.number, located.generation).unwrap();
+        let top = core.namespace().unwrap().detach(p("top")).unwrap().unwrap();
+        top.inode.set_replaced(&core.store, replaced).unwrap();
+        assert_eq!(reclaim_orphans(core), 3);
+        assert_eq!(open.inode.is_replaced(&core.store).unwrap(), replaced);
+        core.open.close(&core.store, &open).unwrap();
+        // A directory in the place of the old one is an ordinary one again.
+        core.namespace().unwrap().create_dir_all(p("top/a/b")).unwrap();
+        touch(core, "top/a/b/f");
+        let located = resolve::resolve(&core.store, p("top/a/b/f")).unwrap();
+        let open = core.open.open(&core.store, located.inode.number, located.generation).unwrap();
+        core.remove_dir_all(p("top")).unwrap();
+        assert!(!open.inode.is_replaced(&core.store).unwrap());
+        core.open.close(&core.store, &open).unwrap();
+    }
+}
+
 #[test]
 fn orphans_of_the_dead_are_reclaimed_with_all_below_them() {
     let pool = pool();

@@ -10,7 +10,6 @@ use crate::format::inode::at;
 use crate::format::stream::{Attributes, Header, NO_PARENT, Record, bad};
 use crate::inode::{Core, Inode};
 use crate::journal::Store;
-use crate::namespace::reclaim::Open;
 use crate::namespace::tree::{Authority, Namespace};
 use crate::pmem::Flushed;
 use crate::pmem::medium::Granularity;
@@ -52,7 +51,7 @@ pub(super) fn publish(
     };
     let adopted = namespace.adopt(&path, &built.top, Flushed::none());
     drop(namespace);
-    adopted.or_else(|error| discard(store, &built, Open::LivesOn).and(Err(error)))
+    adopted.or_else(|error| discard(store, &built).and(Err(error)))
 }
 
 /// A directory of the tree, in the making.

@@ -26,7 +26,7 @@ use crate::inode::table::Table;
 use crate::inode::{Core, Inode};
 use crate::journal::Store;
 use crate::namespace::directory::{self, Directory, Lock};
-use crate::namespace::reclaim::{self, Open};
+use crate::namespace::reclaim;
 use crate::namespace::resolve::HIDDEN_PREFIX;
 use crate::namespace::tree::{Authority, Namespace};
 use crate::pmem::medium::Granularity;
@@ -291,7 +291,7 @@ impl Hidden {
         let detached = Namespace::lock(store, Authority::Snapshots)?.detach(&self.path);
         self.hold = None;
         match detached? {
-            Some(top) => reclaim::reclaim_tree(store, &top, Open::LivesOn).map(drop),
+            Some(top) => reclaim::reclaim_tree(store, &top).map(drop),
             None => Ok(()),
         }
     }
