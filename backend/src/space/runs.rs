@@ -3,14 +3,14 @@
 //! Counts of blocks that lie side by side lie side by side, and change four at a time. Their lines are asked for before the
 //! first of them is changed: a locked instruction waits for everything before it, a line that is not there included.
 
-use super::counts::{COUNT_MAX, Stack};
+use super::counts::{COUNT_MAX, Stack, chunk_hint};
 use super::{Reference, Space, check_block_within};
 use crate::error::Result;
 use crate::format::entry::{self, Entry, lost};
 use crate::format::layout::{self, FIRST_GROUP_BLOCK, GROUP_BLOCKS};
 use crate::pmem::Step;
 use crate::runtime::at;
-use crate::units::BlockNumber;
+use crate::units::{BlockNumber, CHUNK_BLOCKS};
 
 /// Counts in a cache line.
 const LINE_COUNTS: u64 = 16;
@@ -131,11 +131,36 @@ impl Space {
             let lowered = self.runtime.region.step_words(layout::count(first), blocks, Step::Down)?;
             done += lowered;
             if lowered < blocks {
-                stack.push(Reference::deep(first.add(lowered), run.level));
-                done += 1;
+                let last = References { first: first.add(lowered), blocks: blocks - lowered, ..run };
+                let freed = if run.level == 0 { self.free_run(last)? } else { 0 };
+                done += freed;
+                if freed == 0 {
+                    stack.push(Reference::deep(last.first, run.level));
+                    done += 1;
+                }
             }
         }
         Ok(())
+    }
+
+    /// Frees those data blocks at the front of `run`, chunk by chunk, that only the caller refers to; says how many. As one by
+    /// one, hints are raised first. Where memory is known to be lost each block is looked at by itself, and none is freed here.
+    fn free_run(&self, run: References) -> Result<u64> {
+        let region = &self.runtime.region;
+        if region.knows_losses() {
+            return Ok(0);
+        }
+        let here = run.blocks.min(CHUNK_BLOCKS - run.first.0 % CHUNK_BLOCKS);
+        let (hint, shift) = chunk_hint(run.first);
+        let hinted = |blocks: u64| u32::try_from(blocks).map_or(0, |blocks| blocks << shift);
+        region.add_u32(hint, hinted(here))?;
+        let freed = region.step_words(layout::count(run.first), here, Step::Free)?;
+        if freed < here {
+            region.sub_u32(hint, hinted(here - freed))?;
+        }
+        region.add_u64(at::FREE_BLOCKS, freed)?;
+        self.warm_run(run.first, freed);
+        Ok(freed)
     }
 
     fn prefetch_counts(&self, run: References) {
