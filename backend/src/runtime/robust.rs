@@ -24,7 +24,7 @@ pub(super) const WAITERS: u32 = 1 << 31;
 const FIRST_SLEEP: Duration = Duration::from_millis(4);
 /// Between two looks at a lock that is held its waiter passes so many moments at most: each look takes the line from the holder, who
 /// is about to store to it.
-const PAUSES_MAX: u32 = 32;
+const PAUSES_MAX: u32 = 64;
 const SLEEP_MAX: Duration = Duration::from_millis(100);
 /// How long a lock that a live member holds is waited for before the call gives up with Busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
