@@ -25,7 +25,7 @@ use crate::dax::view::Pinned;
 use crate::dax::write::{SizeChange, Source};
 use crate::dax::{self, range};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::inode::Kind;
+use crate::format::inode::{Kind, at};
 use crate::inode::advisory::{self, HandleId};
 use crate::inode::open::OpenInode;
 use crate::inode::{Core, Inode};
@@ -108,8 +108,7 @@ impl File {
         self.writable()?;
         let store = &self.core().store;
         let done = {
-            let _mark = store.runtime.enter()?;
-            let _held = self.target().lock(store)?;
+            let (_mark, _held) = store.runtime.enter_locking(self.target().field(at::LOCK))?;
             check_no_batch(store, self.target())?;
             change(self.target())
         };

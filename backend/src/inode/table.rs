@@ -216,7 +216,8 @@ impl Table {
         Ok(())
     }
 
-    /// Makes an inode free, durably, and gives back what it held. Nobody names it or has it open; the caller holds its lock.
+    /// Makes an inode free, durably, and gives back what it held. Nobody names it or has it open; the caller holds its lock, and
+    /// has begun a change of it if it has ever been open.
     pub(crate) fn free(store: &Store, inode: &Inode) -> Result<()> {
         let region = &store.runtime.region;
         let kind = inode.kind(store)?;
