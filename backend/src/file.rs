@@ -430,12 +430,7 @@ impl File {
     /// `Busy` while another one is open, in any process; otherwise as [`File::write_at`].
     pub fn batch(&self) -> Result<Batch> {
         self.writable()?;
-        let store = &self.core().store;
-        let side = {
-            let _mark = store.runtime.enter()?;
-            let _held = self.target().lock(store)?;
-            Side::open(store, self.target())?
-        };
+        let side = Side::begin(&self.core().store, self.target())?;
         // Not under the lock: who opens a file locks it with the table of open inodes locked.
         self.core().open.share(&self.open);
         Ok(Batch { pool: self.pool.clone(), open: self.open.clone(), side: Some(side) })
