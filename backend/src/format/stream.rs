@@ -8,6 +8,14 @@
 //! All numbers are little-endian. The checksum of a record covers the checksum before it, so that records cannot be lost,
 //! doubled or moved without being noticed. Everything a reader learns comes from a record whose checksum fitted.
 
+mod numbers;
+mod progress;
+
+pub(crate) use numbers::Reader;
+pub(crate) use progress::{PROGRESS_BYTES, Progress};
+
+use numbers::Writer;
+
 use crate::error::{Error, ErrorKind, Result};
 
 /// The first bytes of a stream.
@@ -299,117 +307,6 @@ fn checksum(before: u32, head: &[u8], payload: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c_append(crc32c::crc32c(&before.to_le_bytes()), head), payload)
 }
 
-struct Writer<'a>(&'a mut Vec<u8>);
-
-impl Writer<'_> {
-    fn u8(&mut self, value: u8) -> &mut Self {
-        self.0.push(value);
-        self
-    }
-
-    fn u32(&mut self, value: u32) -> &mut Self {
-        self.0.extend(value.to_le_bytes());
-        self
-    }
-
-    fn u64(&mut self, value: u64) -> &mut Self {
-        self.0.extend(value.to_le_bytes());
-        self
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
-        self.u32(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
-        self.0.extend(bytes);
-        self
-    }
-
-    fn position(&mut self, at: Position) -> &mut Self {
-        self.u32(at.file).u64(at.offset)
-    }
-
-    fn attributes(&mut self, attributes: &Attributes) -> &mut Self {
-        self.u8(attributes.scope).u64(attributes.created).u64(attributes.modified).u64(attributes.origin)
-    }
-}
-
-/// Takes numbers from the front of a slice.
-pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, len: usize) -> Result<&'a [u8]> {
-        match self.0.split_at_checked(len) {
-            Some((taken, rest)) => {
-                self.0 = rest;
-                Ok(taken)
-            }
-            None => {
-                Err(bad(format!("a record is too short: {len} bytes wanted, {} are there", self.0.len())))
-            }
-        }
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
-        self.take(N)?.try_into().map_err(|_| bad("a record is too short"))
-    }
-
-    pub(crate) fn u8(&mut self) -> Result<u8> {
-        self.array().map(u8::from_le_bytes)
-    }
-
-    pub(crate) fn u32(&mut self) -> Result<u32> {
-        self.array().map(u32::from_le_bytes)
-    }
-
-    pub(crate) fn u64(&mut self) -> Result<u64> {
-        self.array().map(u64::from_le_bytes)
-    }
-
-    fn bytes(&mut self) -> Result<&'a [u8]> {
-        let len = usize::try_from(self.u32()?).unwrap_or(usize::MAX);
-        self.take(len)
-    }
-
-    fn position(&mut self) -> Result<Position> {
-        Ok(Position { file: self.u32()?, offset: self.u64()? })
-    }
-
-    fn attributes(&mut self) -> Result<Attributes> {
-        Ok(Attributes { scope: self.u8()?, created: self.u64()?, modified: self.u64()?, origin: self.u64()? })
-    }
-}
-
-/// How far a receiver has come: two slots in its state file, of which the valid one with the higher sequence counts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Progress {
-    pub(crate) sequence: u64,
-    pub(crate) position: Position,
-    /// Bytes of the state file that hold the header and the tree.
-    pub(crate) tree_bytes: u64,
-}
-
-/// Bytes of a slot.
-pub(crate) const PROGRESS_BYTES: usize = 36;
-
-impl Progress {
-    pub(crate) fn encode(&self) -> [u8; PROGRESS_BYTES] {
-        let mut bytes = Vec::with_capacity(PROGRESS_BYTES);
-        Writer(&mut bytes).u64(self.sequence).position(self.position).u64(self.tree_bytes).u32(0);
-        let crc = crc32c::crc32c(&bytes);
-        bytes.extend(crc.to_le_bytes());
-        bytes.try_into().unwrap_or([0; PROGRESS_BYTES])
-    }
-
-    pub(crate) fn decode(bytes: &[u8; PROGRESS_BYTES]) -> Option<Progress> {
-        let (body, crc) = bytes.split_at(PROGRESS_BYTES - 4);
-        if Reader(crc).u32().ok()? != crc32c::crc32c(body) {
-            return None;
-        }
-        let mut from = Reader(body);
-        let (sequence, position) = (from.u64().ok()?, from.position().ok()?);
-        Some(Progress { sequence, position, tree_bytes: from.u64().ok()? }).filter(|found| found.sequence > 0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -467,8 +364,5 @@ mod tests {
         let mut foreign = *fixed;
         foreign[0] = b'x';
         assert_eq!(Header::name_len(&foreign).unwrap_err().kind(), ErrorKind::BadStream);
-        let progress = Progress { sequence: 3, position: Position { file: 2, offset: 1 }, tree_bytes: 9 };
-        assert_eq!(Progress::decode(&progress.encode()), Some(progress));
-        assert_eq!(Progress::decode(&[0; PROGRESS_BYTES]), None);
     }
 }
