@@ -7,7 +7,6 @@ use daxcow::{CreateOptions, ErrorKind, File, FileOptions, Pool};
 const BLOCK: usize = 4096;
 /// Several for each lane of a process.
 const THREADS: u8 = 24;
-const ROUNDS: u8 = 200;
 
 fn pool(dir: &tempfile::TempDir) -> Pool {
     Pool::create(dir.path().join("t.pool"), &CreateOptions::new().size(64 << 20)).unwrap()
@@ -52,18 +51,27 @@ fn a_closed_batch_lets_others_write_and_begins_anew() {
     assert!(report.is_clean() && report.leaked_blocks == 0, "{report:#?}");
 }
 
-/// All get their turn at a lane, and blocks that batches keep for their next transactions are nobody else's.
 #[test]
 fn more_threads_than_lanes_commit_at_once() {
-    let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-    let pool = pool(&dir);
+    commit_at_once(&tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap(), 200);
+}
+
+/// Where a commit waits for a disk, lanes are in use for so long that threads wait for them.
+#[test]
+fn threads_wait_for_lanes() {
+    commit_at_once(&tempfile::tempdir().unwrap(), 12);
+}
+
+/// All get their turn at a lane, and blocks that batches keep for their next transactions are nobody else's.
+fn commit_at_once(dir: &tempfile::TempDir, rounds: u8) {
+    let pool = pool(dir);
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
             let pool = &pool;
             scope.spawn(move || {
                 let file = file(pool, &format!("file-{thread}"));
                 let mut batch = file.batch().unwrap();
-                for round in 0..ROUNDS {
+                for round in 0..rounds {
                     let bytes = [thread ^ round; BLOCK];
                     for place in 0..=u64::from(round % 7) {
                         batch.write_at(&bytes, place * 3 * BLOCK as u64).unwrap();
@@ -81,7 +89,7 @@ fn more_threads_than_lanes_commit_at_once() {
     for thread in 0..THREADS {
         let found = content(&file(&pool, &format!("file-{thread}")));
         for place in 0..7 {
-            let last = (0..ROUNDS).rfind(|round| round % 7 >= place).unwrap();
+            let last = (0..rounds).rfind(|round| round % 7 >= place).unwrap();
             let at = usize::from(place) * 3 * BLOCK;
             assert_eq!(found[at..at + BLOCK], [thread ^ last; BLOCK], "thread {thread}, place {place}");
         }
