@@ -107,6 +107,14 @@ pub(in crate::pmem) unsafe fn store_u64(to: *mut u64, value: u64) -> Result<(), 
 }
 
 /// # Safety
+/// See the module.
+pub(in crate::pmem) unsafe fn store_u32(to: *mut u32, value: u32) -> Result<(), Lost> {
+    // SAFETY: an aligned word that is only accessed by atomics.
+    unsafe { AtomicU32::from_ptr(to) }.store(value, Ordering::Release);
+    Ok(())
+}
+
+/// # Safety
 /// See the module. The ranges do not overlap.
 pub(in crate::pmem) unsafe fn copy(to: *mut u8, from: *const u8, len: usize) -> Result<(), Lost> {
     // SAFETY: the caller vouches for both ranges.

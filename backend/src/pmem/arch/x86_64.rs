@@ -122,6 +122,19 @@ pub(in crate::pmem) unsafe fn store_u64(to: *mut u64, value: u64) -> Result<(), 
     answer(fault, ())
 }
 
+/// A release store of 4 bytes.
+///
+/// # Safety
+/// See the module. `to` is aligned.
+#[inline(always)]
+pub(in crate::pmem) unsafe fn store_u32(to: *mut u32, value: u32) -> Result<(), Lost> {
+    // SAFETY: one aligned store to a place that the caller vouches for or that may fault.
+    let fault = unsafe {
+        recoverable!("mov [{to}], {value:e}"; value = in(reg) value, to = in(reg) to, options(nostack, preserves_flags))
+    };
+    answer(fault, ())
+}
+
 /// Read-modify-write of one word, sequentially consistent: swap, add and compare-and-swap, each answering the old value.
 macro_rules! read_modify_write {
     ($word:ty, $swap:ident, $add:ident, $cas:ident, $swap_line:literal, $add_line:literal, $cas_line:literal, $a:tt) => {
