@@ -151,6 +151,12 @@ impl Region {
         done.map(|done| done as u64).map_err(|lost| self.lost(lost, at, 4 * count, Intent::Store))
     }
 
+    /// As [`crate::format::entry::first_bad`], by the widest registers.
+    #[inline]
+    pub(crate) fn first_bad_entry(&self, words: &[u64; 512], level: u8) -> Option<usize> {
+        arch::first_bad_entry(self.cpu, words, level)
+    }
+
     /// Has the line of `at`, a place in the pool or not, brought to the cache.
     #[inline(always)]
     pub(crate) fn prefetch(&self, at: PoolOffset) {

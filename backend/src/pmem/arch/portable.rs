@@ -8,6 +8,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use super::{Lost, Step, step_each};
+use crate::format::entry;
 
 /// Nothing to choose from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,6 +21,12 @@ impl Cpu {
     pub(in crate::pmem) fn detect() -> Cpu {
         Cpu
     }
+}
+
+/// As [`entry::first_bad`]: there is nothing to choose from.
+#[inline]
+pub(in crate::pmem) fn first_bad_entry(_: Cpu, words: &[u64; 512], level: u8) -> Option<usize> {
+    entry::first_bad(words, level)
 }
 
 macro_rules! word {

@@ -19,6 +19,8 @@ pub(in crate::pmem) struct Cpu {
     pub(in crate::pmem) flush: Flush,
     /// Whether it swaps 16 bytes at once.
     pub(in crate::pmem) swaps_pairs: bool,
+    /// Whether it multiplies eight words at once.
+    pub(in crate::pmem) multiplies_words: bool,
 }
 
 /// The widest non-temporal store.
@@ -55,7 +57,14 @@ impl Cpu {
             (_, 1) => Flush::Clflushopt,
             _ => Flush::Clflush,
         };
-        Cpu { stores, flush, swaps_pairs: is_x86_feature_detected!("cmpxchg16b") }
+        Cpu {
+            stores,
+            flush,
+            swaps_pairs: is_x86_feature_detected!("cmpxchg16b"),
+            multiplies_words: is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl"),
+        }
     }
 }
 
@@ -78,7 +87,9 @@ macro_rules! recoverable {
 }
 
 mod counters;
+mod wide;
 pub(in crate::pmem) use counters::*;
+pub(in crate::pmem) use wide::*;
 
 #[inline(always)]
 fn answer<T>(fault: u32, value: T) -> Result<T, Lost> {
