@@ -179,12 +179,7 @@ impl File {
     /// As [`File::write_at`].
     pub fn append(&self, from: &[u8]) -> Result<u64> {
         let from = &*not_mapped(from)?;
-        self.change_lazily(|inode| {
-            let store = &self.core().store;
-            let end = inode.size(store)?;
-            dax::write::write(store, inode, end, Source::Bytes(from), SizeChange::Lazy)?;
-            Ok(end)
-        })
+        self.change_lazily(|inode| dax::write::append(&self.core().store, inode, from))
     }
 
     /// The size in bytes.

@@ -68,6 +68,25 @@ pub(crate) fn write(
     from: Source<'_>,
     size: SizeChange,
 ) -> Result<()> {
+    write_to(store, inode, inode.size(store)?, offset, from, size)
+}
+
+/// Appends `bytes`, as [`write`] does at the end of the file, and answers where that was.
+pub(crate) fn append(store: &Store, inode: &Inode, bytes: &[u8]) -> Result<u64> {
+    let end = inode.size(store)?;
+    write_to(store, inode, end, end, Source::Bytes(bytes), SizeChange::Lazy)?;
+    Ok(end)
+}
+
+/// As [`write`], to a file of `old_size` bytes.
+fn write_to(
+    store: &Store,
+    inode: &Inode,
+    old_size: u64,
+    offset: u64,
+    from: Source<'_>,
+    size: SizeChange,
+) -> Result<()> {
     let end = offset
         .checked_add(from.len())
         .filter(|&end| end <= FILE_SIZE_MAX)
@@ -75,14 +94,13 @@ pub(crate) fn write(
     if from.len() == 0 {
         return Ok(());
     }
-    let old_size = inode.size(store)?;
     if offset > old_size {
         super::range::zero_beyond_end(store, inode, old_size, offset)?;
     }
     if end > old_size && mistake(Mistake::SizeBeforeData) {
         grow_to(store, inode, end, size)?;
     }
-    if let Err(error) = store_range(store, inode, offset, from) {
+    if let Err(error) = store_range_of(store, inode, old_size, offset, from) {
         let beyond = FileBlock::of(offset).0.max(blocks_for(old_size));
         if let Err(kept) = super::range::punch_blocks(store, inode, beyond, blocks_for(end)) {
             tracing::error!(error = %kept, "a failed write keeps blocks beyond the end of the file");
@@ -121,9 +139,13 @@ pub(super) fn grow_to(store: &Store, inode: &Inode, size: u64, how: SizeChange) 
 
 /// Stores a range, beyond the end of the file too, whose size stays.
 pub(super) fn store_range(store: &Store, inode: &Inode, offset: u64, from: Source<'_>) -> Result<()> {
+    store_range_of(store, inode, inode.size(store)?, offset, from)
+}
+
+/// As [`store_range`], in a file of `size` bytes.
+fn store_range_of(store: &Store, inode: &Inode, size: u64, offset: u64, from: Source<'_>) -> Result<()> {
     let end = offset + from.len();
     let mut at = offset;
-    let size = inode.size(store)?;
     let mut overwriting = Overwriting::default();
     let (mut goal, mut placement) = (None, Placement::Any);
     while at < end {

@@ -148,10 +148,12 @@ impl Inode {
         region.fence(region.flush(stored))
     }
 
-    /// Says, before a size is stored lazily, that the size word may not be durable. On page media nothing is before a sync.
+    /// Says, before a size is stored lazily, that the size word may not be durable. On page media nothing is before a sync. The
+    /// caller holds the lock.
     pub(crate) fn size_is_lazy(&self, store: &Store) -> Result<()> {
         match store.runtime.region.granularity() {
             Granularity::Page => Ok(()),
+            _ if self.is_size_lazy(store)? => Ok(()),
             _ => store.runtime.region.store_u32(self.field(at::LAZY_SIZE), 1),
         }
     }
