@@ -25,8 +25,8 @@ use crate::dax::view::Pinned;
 use crate::dax::write::{SizeChange, Source};
 use crate::dax::{self, range};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::inode::Kind;
-use crate::inode::advisory::{self, HandleId};
+use crate::format::inode::{Kind, at};
+use crate::inode::advisory::{self, Holder};
 use crate::inode::open::OpenInode;
 use crate::inode::{Core, Inode};
 use crate::namespace::resolve::{self, Located};
@@ -46,7 +46,7 @@ use crate::units::BLOCK_SIZE;
 pub struct File {
     pool: Pool,
     open: Arc<OpenInode>,
-    handle: HandleId,
+    holder: Holder,
     options: FileOptions,
     pinned: Mutex<Weak<Pinned>>,
     settled: OnceLock<Option<Settled>>,
@@ -55,7 +55,7 @@ pub struct File {
 impl File {
     pub(crate) fn new(pool: Pool, open: Arc<OpenInode>, options: FileOptions) -> File {
         let (pinned, settled) = (Mutex::default(), OnceLock::new());
-        File { pool, open, handle: HandleId::new(), options, pinned, settled }
+        File { pool, open, holder: Holder::default(), options, pinned, settled }
     }
 
     /// Another handle of the same file, with the same access; also of a file without a name. It has locks of its own.
@@ -108,8 +108,7 @@ impl File {
         self.writable()?;
         let store = &self.core().store;
         let done = {
-            let _mark = store.runtime.enter()?;
-            let _held = self.target().lock(store)?;
+            let (_mark, _held) = store.runtime.enter_locking(self.target().field(at::LOCK))?;
             check_no_batch(store, self.target())?;
             change(self.target())
         };
@@ -430,12 +429,7 @@ impl File {
     /// `Busy` while another one is open, in any process; otherwise as [`File::write_at`].
     pub fn batch(&self) -> Result<Batch> {
         self.writable()?;
-        let store = &self.core().store;
-        let side = {
-            let _mark = store.runtime.enter()?;
-            let _held = self.target().lock(store)?;
-            Side::open(store, self.target())?
-        };
+        let side = Side::begin(&self.core().store, self.target())?;
         // Not under the lock: who opens a file locks it with the table of open inodes locked.
         self.core().open.share(&self.open);
         Ok(Batch { pool: self.pool.clone(), open: self.open.clone(), side: Some(side) })
@@ -458,7 +452,7 @@ impl File {
 impl Drop for File {
     fn drop(&mut self) {
         let core = self.core();
-        let unlocked = advisory::release_all(&core.store, &self.open, self.handle);
+        let unlocked = advisory::release_all(&core.store, &self.open, &self.holder);
         let closed = core.open.close(&core.store, &self.open);
         if let Err(error) = unlocked.and(closed) {
             tracing::error!(%error, "a file could not be closed");

@@ -1,6 +1,6 @@
 //! Rolling back beside those who open files all the time: a handle is of the file that has the name, or it is stale.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use daxcow::{CreateOptions, ErrorKind, File, FileOptions, Pool, RollbackOptions};
 
@@ -11,12 +11,15 @@ fn options() -> FileOptions {
     FileOptions::new().read(true).write(true)
 }
 
-/// Handles opened one after the other until told to stop.
-fn open_all_the_time(pool: &Pool, stop: &AtomicBool) -> Vec<File> {
+/// Handles opened one after the other until told to stop, and counted.
+fn open_all_the_time(pool: &Pool, stop: &AtomicBool, opened: &AtomicU32) -> Vec<File> {
     let mut handles = Vec::new();
     while !stop.load(Ordering::SeqCst) {
         match pool.open_file(PATH, &options()) {
-            Ok(file) => handles.push(file),
+            Ok(file) => {
+                handles.push(file);
+                opened.fetch_add(1, Ordering::SeqCst);
+            }
             Err(error) => assert!(matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Busy), "{error}"),
         }
         std::thread::yield_now();
@@ -34,10 +37,12 @@ fn roll_back_beside_openers(force: bool) {
         file.write_at(b"first", 0).expect("a write");
     }
     pool.create_snapshot("s", &["/d"]).expect("a snapshot");
-    let stop = AtomicBool::new(false);
+    let (stop, opened) = (AtomicBool::new(false), AtomicU32::new(0));
     let (handles, rolled_back) = std::thread::scope(|scope| {
-        let opener = scope.spawn(|| open_all_the_time(&pool, &stop));
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        let opener = scope.spawn(|| open_all_the_time(&pool, &stop, &opened));
+        while opened.load(Ordering::SeqCst) < 2 && !opener.is_finished() {
+            std::thread::yield_now();
+        }
         let rolled_back = pool.rollback("s", RollbackOptions { force });
         stop.store(true, Ordering::SeqCst);
         (opener.join().expect("the opener"), rolled_back)

@@ -24,21 +24,40 @@ impl Settings {
         Settings { persist_wal: false, powersafe, last_errno: 0, lock_timeout: 0 }
     }
 
-    /// Until when to wait for a lock; `None` for not at all.
-    pub(crate) fn lock_deadline(&self) -> Option<Instant> {
-        let timeout = u64::try_from(self.lock_timeout).ok().filter(|&timeout| timeout > 0)?;
-        Instant::now().checked_add(Duration::from_millis(timeout))
+    /// How long to wait for a lock, from now on.
+    pub(crate) fn patience(&self) -> Patience {
+        let timeout = u64::try_from(self.lock_timeout).ok().filter(|&timeout| timeout > 0);
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(Duration::from_millis(timeout)));
+        Patience { tries: 0, deadline }
     }
 }
 
-/// Sleeps for a moment and says true, or says false at once if `deadline` is none or has passed.
-pub(crate) fn pause_before(deadline: Option<Instant>) -> bool {
-    const PAUSE: Duration = Duration::from_micros(200);
-    let early = deadline.is_some_and(|deadline| Instant::now() < deadline);
-    if early {
-        std::thread::sleep(PAUSE);
+/// How long a lock that others hold is waited for.
+pub(crate) struct Patience {
+    tries: u32,
+    /// Until when it is tried again and again with pauses; `None` for not at all.
+    deadline: Option<Instant>,
+}
+
+impl Patience {
+    /// Waits before the next try and says true, or says false at once: for a moment without a pause, since a transaction takes
+    /// microseconds and SQLite's busy handler sleeps for a millisecond at least; then up to the deadline. What is not to be
+    /// `spun` for has the deadline only.
+    pub(crate) fn allows_another_try(&mut self, spun: bool) -> bool {
+        const TRIES: u32 = 16;
+        const SPINS: u32 = 32;
+        const PAUSE: Duration = Duration::from_micros(200);
+        if spun && self.tries < TRIES {
+            self.tries += 1;
+            (0..SPINS).for_each(|_| std::hint::spin_loop());
+            return true;
+        }
+        let early = self.deadline.is_some_and(|deadline| Instant::now() < deadline);
+        if early {
+            std::thread::sleep(PAUSE);
+        }
+        early
     }
-    early
 }
 
 /// Answers the controls that do not touch the transaction.

@@ -44,9 +44,23 @@ pub(crate) fn exists(name: &[u8]) -> daxcow::Result<Option<bool>> {
     }
 }
 
+/// The pool that the full name `name` leads through, if this thread remembers whether there is such a file.
+pub(crate) fn pool_of(name: &[u8]) -> Option<PoolRef> {
+    let find =
+        |entries: &RefCell<Vec<Entry>>| entries.borrow().iter().find(|entry| *entry.name == *name)?.pool();
+    ENTRIES.try_with(find).ok().flatten()
+}
+
+impl Entry {
+    /// The pool, if it is open still and this process's.
+    fn pool(&self) -> Option<PoolRef> {
+        self.pool.upgrade().filter(|pool| !pool.pool.is_inherited())
+    }
+}
+
 fn remembered(entries: &mut [Entry], name: &[u8]) -> Option<daxcow::Result<bool>> {
     let entry = entries.iter_mut().find(|entry| *entry.name == *name)?;
-    let pool = entry.pool.upgrade().filter(|pool| !pool.pool.is_inherited())?;
+    let pool = entry.pool()?;
     let inner = pool.inner_of(name)?;
     Some(pool.pool.exists_known(inner, &mut entry.known))
 }

@@ -70,18 +70,31 @@ impl Locks {
             }
             LockLevel::Pending => take(file, PENDING, LockMode::Exclusive)?,
             LockLevel::Exclusive => {
-                let steps = [PENDING, SHARED].map(|number| LockStep::Take(number, LockMode::Exclusive));
-                let taken = file.change_locks(&steps).or_code(code::IOERR_LOCK)?;
-                if taken > 0 {
-                    self.level = LockLevel::Pending;
-                }
-                if taken < steps.len() {
-                    return Err(code::BUSY.into());
+                // Where there is no reader to wait for, new ones need not be kept out while waiting.
+                let is_free = self.level < LockLevel::Pending
+                    && file.try_lock(SHARED, LockMode::Exclusive).or_code(code::IOERR_LOCK)?;
+                if !is_free {
+                    let steps = [PENDING, SHARED].map(|number| LockStep::Take(number, LockMode::Exclusive));
+                    let taken = file.change_locks(&steps).or_code(code::IOERR_LOCK)?;
+                    if taken > 0 {
+                        self.level = LockLevel::Pending;
+                    }
+                    if taken < steps.len() {
+                        return Err(code::BUSY.into());
+                    }
                 }
             }
         }
         self.level = level;
         Ok(())
+    }
+
+    /// Whether what this handle holds is in the way of who holds what it wants: it wants RESERVED, and the writer waits for the
+    /// readers to leave.
+    pub(crate) fn obstruct(&self, file: &File, wanted: LockLevel) -> bool {
+        let is_writer_waiting =
+            || file.change_locks(&[LockStep::Pass(PENDING)]).is_ok_and(|passed| passed == 0);
+        wanted == LockLevel::Reserved && is_writer_waiting()
     }
 
     /// Lowers the level to SHARED or NONE, as xUnlock does.

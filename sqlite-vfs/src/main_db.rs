@@ -193,10 +193,11 @@ impl VfsFile for MainDb {
             return Ok(());
         }
         self.checkpoint = Checkpoint::None;
-        let deadline = self.settings.lock_deadline();
+        let mut patience = self.settings.patience();
         let locked = loop {
             match self.locks.raise(&self.file, level) {
-                Err(Failure { code: code::BUSY, .. }) if control::pause_before(deadline) => {}
+                Err(Failure { code: code::BUSY, .. })
+                    if patience.allows_another_try(!self.locks.obstruct(&self.file, level)) => {}
                 outcome => break outcome,
             }
         };
@@ -247,10 +248,11 @@ impl VfsFile for MainDb {
     }
 
     fn shm_lock(&mut self, first: u8, count: u8, action: ShmAction) -> Outcome<()> {
-        let deadline = self.settings.lock_deadline();
+        let mut patience = self.settings.patience();
+        let is_short = WalIndex::is_for_writing(first, action);
         loop {
             match self.wal_index.lock(&self.file, first, count, action) {
-                Err(Failure { code: code::BUSY, .. }) if control::pause_before(deadline) => {}
+                Err(Failure { code: code::BUSY, .. }) if patience.allows_another_try(is_short) => {}
                 outcome => break self.noting(outcome),
             }
         }

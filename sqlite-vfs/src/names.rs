@@ -41,26 +41,31 @@ pub(crate) fn delete(name: &[u8]) -> Outcome<bool> {
     if let Some(existed) = private_clone::delete(name) {
         return if existed { Ok(true) } else { Err(code::IOERR_DELETE_NOENT.into()) };
     }
-    let found = pools::with_name(name, |pool, inner| {
-        let is_real = known_names::exists(name)?.unwrap_or(false);
-        let published = super_journal::publish(name, is_real.then_some((pool, inner)))?;
-        // Not gone with the batches, if those were of other pools.
-        if is_real && (!published || pool.pool.exists(inner)?) {
-            pool.pool.remove_file(inner)?;
-        }
-        Ok(is_real || name.ends_with(b"-journal") || super_journal_file::is_name(name))
-    });
-    match found {
+    match delete_in_pool(name) {
         Ok(Some(true)) => Ok(true),
         Ok(Some(false)) => Err(code::IOERR_DELETE_NOENT.into()),
-        Ok(None) => {
-            super_journal::publish(name, None)
-                .map_err(|error| dropping_failure(&error, code::IOERR_DELETE))?;
-            Ok(false)
-        }
+        Ok(None) => Ok(false),
         Err(error) if error.kind() == ErrorKind::NotFound => Err(code::IOERR_DELETE_NOENT.into()),
         Err(error) => Err(dropping_failure(&error, code::IOERR_DELETE)),
     }
+}
+
+/// As [`delete`]: whether there was something to delete; `None` if `name` leads through no pool.
+fn delete_in_pool(name: &[u8]) -> daxcow::Result<Option<bool>> {
+    let is_real = known_names::exists(name)?;
+    if is_real != Some(true) {
+        super_journal::publish(name, None)?;
+        let in_memory = name.ends_with(b"-journal") || super_journal_file::is_name(name);
+        return Ok(is_real.map(|_| in_memory));
+    }
+    pools::with_name(name, |pool, inner| {
+        let published = super_journal::publish(name, Some((pool, inner)))?;
+        // Not gone with the batches, if those were of other pools.
+        if !published || pool.pool.exists(inner)? {
+            pool.pool.remove_file(inner)?;
+        }
+        Ok(true)
+    })
 }
 
 /// xFullPathname: the pool's path without links, a slash, the normal path in the pool.

@@ -3,6 +3,7 @@
 use crate::error::{Failure, OrCode, Outcome, failure};
 use crate::ffi::{code, open as flag};
 use crate::journal::PrivateJournal;
+use crate::known_names;
 use crate::main_db::{Content, MainDb};
 use crate::plain_file::PlainFile;
 use crate::pools::{self, PoolRef};
@@ -42,15 +43,14 @@ pub(crate) fn open(request: &OpenRequest<'_>) -> Outcome<Option<OpenAnswer>> {
     let journal = flag::MAIN_JOURNAL | flag::CREATE;
     if flags & journal == journal {
         // SQLite creates a journal only to write one itself; a journal that is to be played back it just opens. This is
-        // on the way of every transaction, and its database has the pool open.
-        let pool = pools::with_name(request.name, |pool, inner| {
-            Ok((!name_is_too_long(inner)).then(|| PoolRef::clone(pool)))
-        });
+        // on the way of every transaction, which has asked before whether there is one; its database has the pool open.
+        let pool = match known_names::pool_of(request.name) {
+            Some(pool) => Ok(Some(pool)),
+            None => pools::with_name(request.name, |pool, _| Ok(PoolRef::clone(pool))),
+        };
         return match pool.or_code(code::CANTOPEN)? {
-            Some(Some(pool)) => {
-                Ok(Some(OpenAnswer { file: Opened::Journal(PrivateJournal::new(pool)), flags }))
-            }
-            Some(None) => Err(code::CANTOPEN.into()),
+            Some(_) if name_is_too_long(request.name) => Err(code::CANTOPEN.into()),
+            Some(pool) => Ok(Some(OpenAnswer { file: Opened::Journal(PrivateJournal::new(pool)), flags })),
             None => Ok(None),
         };
     }
@@ -79,9 +79,9 @@ pub(crate) fn open(request: &OpenRequest<'_>) -> Outcome<Option<OpenAnswer>> {
     Ok(Some(OpenAnswer { file, flags }))
 }
 
-/// Whether no file can have the last name of a path, as where SQLite has added to a long name.
-fn name_is_too_long(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.len() > NAME_MAX)
+/// Whether no file can have the last name of a full name, as where SQLite has added to a long name.
+fn name_is_too_long(name: &[u8]) -> bool {
+    name.len() > NAME_MAX && !name[name.len() - NAME_MAX - 1..].contains(&b'/')
 }
 
 /// Opens the file as the flags ask, or only for reading where writing is not permitted.

@@ -14,9 +14,10 @@ use crate::pools::PoolRef;
 use crate::super_journal::{self, Ticket};
 use daxcow::{Batch, File};
 
-/// The staged writes of one file handle. At most one of `batch` and `waiting` is there.
+/// The staged writes of one file handle. `batch` is closed where `waiting` is there.
 pub(crate) struct Staging {
     header: Header,
+    /// Closed while nothing is staged, and kept for the next transaction.
     batch: Option<Batch>,
     /// All writes of the transaction are in `batch`.
     complete: bool,
@@ -32,11 +33,16 @@ impl Staging {
     fn open(&mut self, file: &File) -> daxcow::Result<&mut Batch> {
         self.complete = false;
         let waiting = self.waiting.take().and_then(|ticket| super_journal::take_back(&ticket));
-        let batch = match self.batch.take().or(waiting) {
-            Some(batch) => batch,
-            None => file.batch()?,
-        };
-        Ok(self.batch.insert(batch))
+        if waiting.is_some() {
+            self.batch = waiting;
+        }
+        match &mut self.batch {
+            Some(batch) => {
+                batch.reopen()?;
+                Ok(batch)
+            }
+            closed => Ok(closed.insert(file.batch()?)),
+        }
     }
 
     /// Stages a write. A failed one drops the whole transaction, as SQLite is bound to roll it back.
@@ -100,7 +106,7 @@ impl Staging {
 
     /// Notes the same for a transaction over several databases, which `super_journal` commits.
     pub(crate) fn wait_for(&mut self, super_journal: &[u8], pool: &PoolRef) {
-        if let Some(batch) = self.batch.take() {
+        if let Some(batch) = self.batch.take_if(|batch| !batch.is_empty()) {
             self.header.dropped();
             self.waiting = Some(super_journal::wait(super_journal, PoolRef::clone(pool), batch));
         }
@@ -130,7 +136,9 @@ impl Staging {
     pub(crate) fn discard(&mut self) {
         self.header.dropped();
         self.complete = false;
-        self.batch = None;
+        if let Some(batch) = &mut self.batch {
+            batch.close();
+        }
         if let Some(ticket) = self.waiting.take() {
             super_journal::give_up(&ticket);
         }

@@ -31,6 +31,11 @@ impl WalIndex {
         WalIndex { memory, shared: 0, exclusive: 0 }
     }
 
+    /// Whether `action` on the slot `first` is what a transaction begins to write with: held for its length.
+    pub(crate) fn is_for_writing(first: u8, action: ShmAction) -> bool {
+        first == 0 && action == ShmAction::Lock(LockMode::Exclusive)
+    }
+
     /// Whether a WAL is in use on this handle.
     pub(crate) fn is_attached(&self) -> bool {
         matches!(self.memory, Memory::Shared(_))

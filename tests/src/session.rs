@@ -29,6 +29,8 @@ pub struct Setup {
 /// An open file with its batch. The batch is declared first, so that it goes first.
 struct Live {
     batch: Option<Batch>,
+    /// One that was closed, to be opened again.
+    closed: Option<Batch>,
     file: File,
 }
 

@@ -79,6 +79,8 @@ const PART_OF_ANOTHER: &[(&str, &str)] = &[
     ("Pool::close", "Pool::open"),
     ("File::change_locks", "File::try_lock"),
     ("File::sync_data", "File::sync"),
+    ("Batch::close", "Batch::discard"),
+    ("Batch::reopen", "File::batch"),
 ];
 /// What tests do to a pool.
 const SIMULATOR: &[&str] =

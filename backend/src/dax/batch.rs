@@ -76,13 +76,21 @@ fn check_not_mapped(store: &Store, inode: &Inode) -> Result<()> {
 }
 
 impl Side {
+    /// Opens a batch. The caller has no operation in flight.
+    pub(crate) fn begin(store: &Store, inode: &Inode) -> Result<Side> {
+        let _mark = store.runtime.enter()?;
+        let _held = inode.lock(store)?;
+        Side::open(store, inode)
+    }
+
     /// Opens a batch. The file's lock is held.
-    pub(crate) fn open(store: &Store, inode: &Inode) -> Result<Side> {
+    fn open(store: &Store, inode: &Inode) -> Result<Side> {
         check_no_batch(store, inode)?;
         check_not_mapped(store, inode)?;
         let len = inode.size(store)?;
         let ledger = store.space.open_ledger()?;
-        store.runtime.region.store_u32(inode.field(at::BATCH), store.runtime.member.word())?;
+        // Who looks does so under the lock, which this member still holds.
+        store.runtime.region.store_release_u32(inode.field(at::BATCH), store.runtime.member.word())?;
         Ok(Side {
             inode: *inode,
             blocks: BTreeMap::new(),
@@ -99,7 +107,7 @@ impl Side {
     pub(crate) fn close(mut self, store: &Store) -> Result<()> {
         self.discard(store)?;
         store.space.close_ledger(self.ledger);
-        store.runtime.region.store_u32(self.inode.field(at::BATCH), 0)
+        store.runtime.region.store_release_u32(self.inode.field(at::BATCH), 0)
     }
 
     /// The size the file will have.
@@ -178,7 +186,7 @@ impl Side {
 
     /// Makes blocks for all of `[offset, end)`, and zeros up to it: a full pool is found out before anything is written.
     fn make_room(&mut self, store: &Store, offset: u64, end: u64) -> Result<()> {
-        let (len, mut made) = (self.len, Vec::new());
+        let (len, mut made): (_, SmallVec<[u64; 8]>) = (self.len, SmallVec::new());
         let mut make = || {
             if offset > self.len {
                 self.raise_len(store, offset)?;

@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`read`] | copying out, without a lock |
+//! | [`known`] | places that a thread has looked up before |
 //! | [`write`] | copying in: in place, copy on write, allocate; growing a file |
 //! | [`range`] | truncate, preallocate, zero, punch, seek, extents |
 //! | [`share`] | cloning ranges and contents between files |
@@ -17,6 +18,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod dedupe;
+mod known;
 pub(crate) mod mapping;
 pub(crate) mod range;
 pub(crate) mod read;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::known;
 use crate::error::Result;
 use crate::extent_map::Tree;
 use crate::format::inode::at;
@@ -47,6 +48,9 @@ pub(crate) fn stable<T>(store: &Store, inode: &Inode, mut look: impl FnMut() -> 
 /// a state of that block; and of one that is overwritten in place all the time, or by a writer that was stopped in the
 /// middle, some bytes may be the old ones and some the new.
 pub(crate) fn read(store: &Store, inode: &Inode, offset: u64, into: &mut [u8]) -> Result<usize> {
+    if let Some(read) = known::read(store, inode, offset, into) {
+        return Ok(read);
+    }
     let mut done = 0;
     while done < into.len() {
         let at = offset + done as u64;
@@ -60,6 +64,9 @@ pub(crate) fn read(store: &Store, inode: &Inode, offset: u64, into: &mut [u8]) -
             break;
         }
         done += copied;
+    }
+    if done > 0 {
+        known::looked_up(store, inode, FileBlock::of(offset).0);
     }
     Ok(done)
 }

@@ -11,6 +11,7 @@
 
 use std::ops::Range;
 
+use super::known;
 use super::read::index;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::inode::{self, FILE_SIZE_MAX, at};
@@ -127,11 +128,29 @@ pub(super) fn store_range(store: &Store, inode: &Inode, offset: u64, from: Sourc
     let (mut goal, mut placement) = (None, Placement::Any);
     while at < end {
         let start = FileBlock::of(at);
+        if placement == Placement::Any
+            && let Some(iomap) = known::in_place(store, inode, start, end.div_ceil(BLOCK_SIZE) - start.0)
+        {
+            let piece_end = end.min((start.0 + iomap.blocks) * BLOCK_SIZE);
+            overwriting.begin(store, inode)?;
+            if let Ok(data) = fill(store, &iomap, size, at..piece_end, from, at - offset) {
+                overwriting.fence_later(data);
+                goal = Some(next_block(&iomap));
+                at = piece_end;
+                if at < end {
+                    store.runtime.progress()?;
+                }
+                continue;
+            }
+            // What that means, and what is to be done, says the way that knows nothing.
+            known::forget(inode, start.0);
+        }
         let write = Write::begin(store, inode, start, end.div_ceil(BLOCK_SIZE) - start.0, goal, placement)?;
         let iomap = write.iomap;
         let piece_end = end.min((start.0 + iomap.blocks) * BLOCK_SIZE);
         if iomap.action == Action::InPlace {
             overwriting.begin(store, inode)?;
+            known::looked_up_in_place(store, inode, start.0);
         } else if let Err(error) = overwriting.end(store) {
             write.cancel();
             return Err(error);

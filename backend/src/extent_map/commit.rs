@@ -6,8 +6,8 @@ use super::Staged;
 use crate::error::{Error, Result};
 use crate::format::lane::Record;
 use crate::journal::Store;
-use crate::pmem::Flushed;
 use crate::pmem::medium::Granularity;
+use crate::pmem::{Flushed, Stored};
 use crate::space::Reference;
 use crate::units::BlockNumber;
 
@@ -43,8 +43,12 @@ impl Staged {
         let Staged { records, dropped, .. } = self;
         let lazy = region.granularity() == Granularity::Page;
         let mut published = Flushed::none();
-        for Record { place, value } in records {
-            let stored = region.publish(place, value, &ready)?;
+        // Words that lie side by side are flushed together: a flush of each would write their line back as often.
+        for side_by_side in records.chunk_by(|one, next| next.place == one.place.add(8)) {
+            let mut stored = Stored::none();
+            for Record { place, value } in side_by_side {
+                stored = stored.join(region.publish(*place, *value, &ready)?);
+            }
             if lazy {
                 stored.leave_unflushed();
             } else {

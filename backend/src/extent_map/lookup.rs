@@ -4,7 +4,10 @@ use crate::error::{Error, Result};
 use crate::format::entry::{BadWord, Entry, NODE_ENTRIES, Root, span};
 use crate::format::inode::{at, field};
 use crate::space::Space;
-use crate::units::{BlockNumber, FileBlock, PoolOffset};
+use crate::units::{BLOCK_SIZE, BlockNumber, FileBlock, PoolOffset};
+
+/// Bytes of a cache line.
+const LINE_SIZE: usize = 64;
 
 /// The extent map below one root word, as it was read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,10 +70,16 @@ impl Tree {
         space.check_block(root.entry.block, "root word")?;
         let mut place = Place { entry: root.entry, level: root.height, within: at.0, exclusive: counts };
         place.exclusive = counts && space.count(root.entry.block)? == 1;
+        if counts {
+            place.prefetch_shared(space);
+        }
         while place.level > 1 {
             match place.descend(space)? {
                 Ok(below) => place = below,
                 Err(hole_blocks) => return Ok(Found { mapped: None, blocks: hole_blocks.min(limit) }),
+            }
+            if counts {
+                place.prefetch_shared(space);
             }
         }
         if place.level == 0 {
@@ -138,6 +147,18 @@ struct Place {
 }
 
 impl Place {
+    /// Who asks for counts is about to write, which copies nodes that are shared: their lines come while the data is stored.
+    #[inline]
+    fn prefetch_shared(&self, space: &Space) {
+        if self.exclusive || self.level == 0 {
+            return;
+        }
+        let node = self.entry.block.offset();
+        for line in (0..BLOCK_SIZE).step_by(LINE_SIZE) {
+            space.runtime.region.prefetch(node.add(line));
+        }
+    }
+
     /// One level down, or how many blocks from here on are a hole.
     #[inline]
     fn descend(&self, space: &Space) -> Result<Result<Place, u64>> {

@@ -16,7 +16,7 @@ use zerocopy::IntoBytes;
 
 use super::lookup::{Tree, bad_entry, load_entry};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::entry::{self, Entry, HEIGHT_MAX, NODE_ENTRIES, Root, span};
+use crate::format::entry::{Entry, HEIGHT_MAX, NODE_ENTRIES, Root, span};
 use crate::format::lane::Record;
 use crate::pmem::{Flushed, Mistake, mistake};
 use crate::space::counts::read_node;
@@ -329,7 +329,8 @@ impl Stager<'_> {
     fn words(&self, old: Option<Entry>, level: u8) -> Result<Box<[u64; 512]>> {
         let Some(old) = old else { return Ok(Box::new([0; 512])) };
         let words = read_node(&self.space.runtime.region, old.block)?;
-        let Some(bad) = entry::first_bad(&*words, level - 1) else { return Ok(words) };
+        let region = &self.space.runtime.region;
+        let Some(bad) = region.first_bad_entry(&words, level - 1) else { return Ok(words) };
         let place = old.block.offset().add(bad as u64 * 8);
         Err(bad_entry(place, level - 1, words[bad]))
     }
@@ -339,7 +340,7 @@ impl Stager<'_> {
         let region = &self.space.runtime.region;
         loop {
             let block = self.space.allocate_one(&mut self.reservation)?;
-            match region.write(block.offset(), words.as_bytes()) {
+            match region.write_to_cache(block.offset(), words.as_bytes()) {
                 Ok(stored) => {
                     self.staged.fresh.push(block);
                     let before = std::mem::replace(&mut self.staged.flushed, Flushed::none());

@@ -84,6 +84,27 @@ impl Batch {
         self.side.as_ref().and_then(Side::version)
     }
 
+    /// Forgets everything since the last commit and lets others write the file, as dropping does; [`Batch::reopen`] begins anew.
+    pub fn close(&mut self) {
+        let store = &self.pool.core().store;
+        if let Err(error) = self.side.take().map_or(Ok(()), |side| side.close(store)) {
+            tracing::error!(%error, "a batch could not be closed");
+        }
+    }
+
+    /// Begins anew after [`Batch::close`]; nothing happens where the batch is open.
+    ///
+    /// # Errors
+    /// As [`File::batch`](super::File::batch).
+    pub fn reopen(&mut self) -> Result<()> {
+        if self.side.is_none() {
+            refuse_replaced(&self.pool, &self.open)?;
+            self.pool.writable()?;
+            self.side = Some(Side::begin(&self.pool.core().store, &self.open.inode)?);
+        }
+        Ok(())
+    }
+
     /// Forgets everything since the last commit.
     pub fn discard(&mut self) {
         let store = &self.pool.core().store;
@@ -103,10 +124,10 @@ impl Batch {
 
 impl Drop for Batch {
     fn drop(&mut self) {
+        self.close();
         let core = self.pool.core();
-        let closed = self.side.take().map_or(Ok(()), |side| side.close(&core.store));
-        if let Err(error) = closed.and(core.open.close(&core.store, &self.open)) {
-            tracing::error!(%error, "a batch could not be closed");
+        if let Err(error) = core.open.close(&core.store, &self.open) {
+            tracing::error!(%error, "the file of a batch could not be closed");
         }
     }
 }

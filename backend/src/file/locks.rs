@@ -13,7 +13,7 @@ impl File {
     /// `InvalidInput` for an index over 15; `Stale` after a forced rollback; `NoSpace`, `MediaError`.
     pub fn try_lock(&self, index: u8, mode: LockMode) -> Result<bool> {
         self.not_replaced()?;
-        advisory::try_lock(&self.core().store, &self.open, self.handle, index, mode)
+        advisory::try_lock(&self.core().store, &self.open, &self.holder, index, mode)
     }
 
     /// Takes and gives up several locks by one call: does `steps` in order, up to the first that is refused, and answers how
@@ -25,7 +25,7 @@ impl File {
         if steps.iter().any(|step| matches!(step, LockStep::Take(..))) {
             self.not_replaced()?;
         }
-        advisory::change(&self.core().store, &self.open, self.handle, steps)
+        advisory::change(&self.core().store, &self.open, &self.holder, steps)
     }
 
     /// Lets go of what this handle holds of a lock.
@@ -33,7 +33,7 @@ impl File {
     /// # Errors
     /// `InvalidInput` for an index over 15; `MediaError`.
     pub fn unlock(&self, index: u8) -> Result<()> {
-        advisory::unlock(&self.core().store, &self.open, self.handle, index)
+        advisory::unlock(&self.core().store, &self.open, &self.holder, index)
     }
 
     /// Who else holds a lock.
@@ -41,7 +41,7 @@ impl File {
     /// # Errors
     /// `InvalidInput` for an index over 15; `MediaError`.
     pub fn lock_state(&self, index: u8) -> Result<LockState> {
-        advisory::lock_state(&self.core().store, &self.open, self.handle, index)
+        advisory::lock_state(&self.core().store, &self.open, &self.holder, index)
     }
 
     /// Attaches to the file's shared memory: volatile, zeroed when its first live user attaches, the same for all handles

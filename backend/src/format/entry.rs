@@ -96,6 +96,7 @@ pub(crate) fn are_consecutive(words: &[u64], first: Entry, slot: u64) -> bool {
 }
 
 /// The first of `words`, a node or the beginning of one, that is no entry naming a block at `level` and no hole.
+#[inline(always)]
 pub(crate) fn first_bad(words: &[u64], level: u8) -> Option<usize> {
     let is_bad = |(slot, &word): (u64, &u64)| Entry::decode(word, level, slot).is_err();
     // One pass without a branch: that one is bad is rare, and which one it is can wait.

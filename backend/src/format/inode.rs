@@ -16,15 +16,18 @@
 //! 100  0 up to 128
 //! 128  epoch        \
 //! 136  lock u32     |
-//! 144  sequence     |  volatile: valid only where the epoch is the pool's current one,
-//! 152  open mask    |  otherwise all zeros
-//! 184  extension    |
-//! 192  batch u32    |
-//! 196  stale u32    |
-//! 200  lazy u32     |  the size word may not be durable
-//! 208  mapped mask  |  members that map it live
-//! 240  remaps       /  a sequence counter of changes of the map
+//! 140  batch u32    |
+//! 144  sequence     |
+//! 152  remaps       |  a sequence counter of changes of the map
+//! 160  stale u32    |  volatile: valid only where the epoch is the pool's current one,
+//! 164  lazy u32     |  otherwise all zeros; lazy: the size word may not be durable
+//! 168  extension    |
+//! 192  open mask    |
+//! 224  mapped mask  /  members that map it live
 //! ```
+//!
+//! Whoever takes the lock stores to the words of its line or looks at them, and to no other line of the volatile half, so that one line
+//! goes from one writer of a file to the next.
 
 use super::lane::Record;
 use super::word::{self, Salt};
@@ -51,14 +54,14 @@ pub(crate) mod at {
     pub(crate) const MODIFIED: u64 = 72;
     pub(crate) const EPOCH: u64 = 128;
     pub(crate) const LOCK: u64 = 136;
+    pub(crate) const BATCH: u64 = 140;
     pub(crate) const SEQUENCE: u64 = 144;
-    pub(crate) const OPEN_MASK: u64 = 152;
-    pub(crate) const EXTENSION: u64 = 184;
-    pub(crate) const BATCH: u64 = 192;
-    pub(crate) const STALE: u64 = 196;
-    pub(crate) const LAZY_SIZE: u64 = 200;
-    pub(crate) const MAPPED_MASK: u64 = 208;
-    pub(crate) const REMAPS: u64 = 240;
+    pub(crate) const REMAPS: u64 = 152;
+    pub(crate) const STALE: u64 = 160;
+    pub(crate) const LAZY_SIZE: u64 = 164;
+    pub(crate) const EXTENSION: u64 = 168;
+    pub(crate) const OPEN_MASK: u64 = 192;
+    pub(crate) const MAPPED_MASK: u64 = 224;
 }
 
 /// What an inode is.

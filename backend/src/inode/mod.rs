@@ -4,16 +4,16 @@
 //! |---|---|
 //! | [`table`] | finding, making and freeing inodes |
 //! | [`open`] | open inodes and the marks that keep them alive |
+//! | [`orphans`] | inodes without a name that wait to be freed |
 //! | [`advisory`] | numbered locks and shared memory of an open inode, for databases |
 
 pub(crate) mod advisory;
 pub(crate) mod open;
+pub(crate) mod orphans;
 pub(crate) mod table;
 
 use std::ops::Range;
 use std::sync::Arc;
-
-use parking_lot::Mutex;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::inode::{self, Birth, DURABLE_BYTES, INODE_SIZE, Kind, KindWord, at, field};
@@ -210,12 +210,9 @@ pub(crate) struct Core {
     pub(crate) store: Arc<Store>,
     pub(crate) open: open::OpenInodes,
     /// Inodes that a dead member left without a name, to be freed by an operation that holds no lock.
-    pub(crate) orphans: Arc<Orphans>,
+    pub(crate) orphans: Arc<orphans::Orphans>,
     closer: Option<Closer>,
 }
-
-/// Inodes without a name.
-pub(crate) type Orphans = Mutex<Vec<Inode>>;
 
 /// What ends this process's membership when the last handle goes.
 pub(crate) type Closer = Box<dyn FnOnce(&Core) -> Result<()> + Send + Sync>;

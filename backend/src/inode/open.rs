@@ -97,6 +97,7 @@ impl OpenInodes {
         let kind = shared.inode.kind(store)?;
         if kind.kind == Kind::File && kind.generation == shared.generation && shared.inode.links(store)? == 0
         {
+            let _change = store.runtime.begin_change(shared.inode.place)?;
             Table::free(store, &shared.inode)?;
         }
         Ok(())

@@ -3,6 +3,8 @@
 //! It only grows, its blocks are never shared and so never move, and a free inode is one whose kind word says so. All
 //! changes of which inodes are in use happen under the namespace lock.
 
+use std::ops::Range;
+
 use super::{Inode, now_ns};
 use crate::error::{Error, ErrorKind, Result};
 use crate::extent_map::stage::stage;
@@ -150,25 +152,40 @@ impl Table {
         let mut capacity = Table::capacity(store)?;
         if used + 1 < capacity {
             let cursor = region.load(at::INODE_CURSOR)?.clamp(1, capacity - 1);
-            Table::scan(store, (cursor..capacity).chain(1..cursor), wanted, &mut found)?;
+            let known = store.inodes_in_use.numbers();
+            let free = usize::try_from(capacity - 1 - used).unwrap_or(wanted);
+            for passed in [known, 0..0] {
+                if found.len() < wanted.min(free) {
+                    found.clear();
+                    Table::scan(store, cursor..capacity, &passed, wanted, &mut found)?;
+                    Table::scan(store, 1..cursor, &passed, wanted, &mut found)?;
+                }
+            }
         }
         while found.len() < wanted {
             Table::grow(store, capacity)?;
             let grown = Table::capacity(store)?;
-            Table::scan(store, capacity.max(1)..grown, wanted, &mut found)?;
+            Table::scan(store, capacity.max(1)..grown, &(0..0), wanted, &mut found)?;
             capacity = grown;
         }
         Ok(found)
     }
 
-    /// Adds the free ones of `numbers` to `found` until there are `wanted`, and has the next search go on behind the last.
+    /// Adds the free ones of `numbers` to `found` until there are `wanted`, and has the next search go on behind the last. Passes
+    /// over `known`, but looks at the first in any case: there the cursor is, where somebody else may have freed one.
     fn scan(
         store: &Store,
-        numbers: impl Iterator<Item = u64>,
+        numbers: Range<u64>,
+        known: &Range<u64>,
         wanted: usize,
         found: &mut Vec<(Inode, KindWord)>,
     ) -> Result<()> {
-        for number in numbers {
+        let mut number = numbers.start;
+        while number < numbers.end && found.len() < wanted {
+            if known.contains(&number) && number > numbers.start {
+                number = known.end;
+                continue;
+            }
             let inode = Table::get(store, InodeNumber(number))?;
             match inode.kind(store) {
                 Ok(kind) if kind.kind == Kind::Free => {
@@ -177,14 +194,16 @@ impl Table {
                         store.runtime.progress()?;
                     }
                     if found.len() == wanted {
-                        return store.runtime.region.store_u64(at::INODE_CURSOR, number + 1);
+                        store.runtime.region.store_u64(at::INODE_CURSOR, number + 1)?;
                     }
                 }
                 // A damaged one may be in use.
                 Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
                 _ => {}
             }
+            number += 1;
         }
+        store.inodes_in_use.note(numbers.start..number.max(numbers.start));
         Ok(())
     }
 
@@ -216,7 +235,8 @@ impl Table {
         Ok(())
     }
 
-    /// Makes an inode free, durably, and gives back what it held. Nobody names it or has it open; the caller holds its lock.
+    /// Makes an inode free, durably, and gives back what it held. Nobody names it or has it open; the caller holds its lock, and
+    /// has begun a change of it if it has ever been open.
     pub(crate) fn free(store: &Store, inode: &Inode) -> Result<()> {
         let region = &store.runtime.region;
         let kind = inode.kind(store)?;
@@ -234,6 +254,7 @@ impl Table {
         region.fence(region.flush(stored))?;
         region.sub_u64(at::INODES_USED, 1)?;
         region.store_u64(at::INODE_CURSOR, region.load(at::INODE_CURSOR)?.min(inode.number.0))?;
+        store.inodes_in_use.freed(inode.number.0);
         match root {
             Some(root) => store.space.lower_all(&[crate::space::Reference::of_root(root)]),
             None => Ok(()),

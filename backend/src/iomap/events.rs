@@ -66,7 +66,7 @@ pub(crate) fn end(piece: Piece, outcome: Outcome) {
 
 /// What the macros ask first; here it keeps the making of an event out of every read and write.
 #[inline]
-fn somebody_may_listen() -> bool {
+pub(crate) fn somebody_may_listen() -> bool {
     LevelFilter::current() >= LevelFilter::TRACE
 }
 

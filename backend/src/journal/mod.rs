@@ -30,15 +30,14 @@ pub(crate) use store::{Settings, Store};
 /// This member's lanes.
 pub(crate) struct Journal {
     runtime: Arc<Runtime>,
-    lanes: Mutex<Lanes>,
+    /// Lanes that are not in use, a bit for each.
+    idle: AtomicU32,
+    /// Threads that wait for one; each counts itself before it looks for the last time.
+    waiting: AtomicU32,
+    /// Lanes that are not lost, idle or not.
+    sound: Mutex<u32>,
     returned: Condvar,
     sequence: AtomicU32,
-}
-
-struct Lanes {
-    idle: Vec<u32>,
-    /// Lanes that are not lost, idle or not.
-    sound: u32,
 }
 
 struct Lane<'a> {
@@ -51,7 +50,9 @@ impl Journal {
     pub(crate) fn new(runtime: Arc<Runtime>) -> Journal {
         Journal {
             runtime,
-            lanes: Mutex::new(Lanes { idle: (0..LANES_PER_SLOT).collect(), sound: LANES_PER_SLOT }),
+            idle: AtomicU32::new((1 << LANES_PER_SLOT) - 1),
+            waiting: AtomicU32::new(0),
+            sound: Mutex::new(LANES_PER_SLOT),
             returned: Condvar::new(),
             sequence: AtomicU32::new(1),
         }
@@ -87,7 +88,7 @@ impl Journal {
         });
         if let Err(error) = &done {
             self.runtime.lose(error);
-            self.returned.notify_all();
+            self.wake();
         }
         done
     }
@@ -108,15 +109,45 @@ impl Journal {
         }
     }
 
+    #[inline]
     fn take(&self) -> Result<Lane<'_>> {
-        let mut lanes = self.lanes.lock();
-        loop {
-            self.runtime.check_lost()?;
-            match lanes.idle.pop() {
-                Some(index) => return Ok(Lane { journal: self, index, lost: false }),
-                None => self.returned.wait(&mut lanes),
-            }
+        self.runtime.check_lost()?;
+        match self.take_idle() {
+            Some(lane) => Ok(lane),
+            None => self.wait_for_lane(),
         }
+    }
+
+    /// The first lane that is idle.
+    #[inline]
+    fn take_idle(&self) -> Option<Lane<'_>> {
+        let without_first = |idle: u32| (idle != 0).then_some(idle & idle.wrapping_sub(1));
+        let before = self.idle.fetch_update(Ordering::SeqCst, Ordering::SeqCst, without_first).ok()?;
+        Some(Lane { journal: self, index: before.trailing_zeros(), lost: false })
+    }
+
+    #[cold]
+    fn wait_for_lane(&self) -> Result<Lane<'_>> {
+        let mut sound = self.sound.lock();
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let taken = loop {
+            if let Err(error) = self.runtime.check_lost() {
+                break Err(error);
+            }
+            match self.take_idle() {
+                Some(lane) => break Ok(lane),
+                None => self.returned.wait(&mut sound),
+            }
+        };
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+        taken
+    }
+
+    /// Wakes who waits for a lane. Taking the mutex lets one who has looked in vain begin to wait first.
+    #[cold]
+    fn wake(&self) {
+        drop(self.sound.lock());
+        self.returned.notify_all();
     }
 
     fn next_sequence(&self) -> u32 {
@@ -133,13 +164,13 @@ impl Lane<'_> {
     /// Takes a lane whose memory is lost out of use; the last one stays, and with it the error.
     #[cold]
     fn give_up(mut self, error: Error) -> Result<()> {
-        let mut lanes = self.journal.lanes.lock();
-        if lanes.sound == 1 {
-            drop(lanes);
+        let mut sound = self.journal.sound.lock();
+        if *sound == 1 {
+            drop(sound);
             return Err(error.context("the last lane of this process"));
         }
-        lanes.sound -= 1;
-        drop(lanes);
+        *sound -= 1;
+        drop(sound);
         self.lost = true;
         tracing::error!(%error, lane = self.index, "a lane is put out of use");
         Ok(())
@@ -152,8 +183,10 @@ impl Drop for Lane<'_> {
         if self.lost || self.journal.runtime.is_lost() {
             return;
         }
-        self.journal.lanes.lock().idle.push(self.index);
-        self.journal.returned.notify_one();
+        self.journal.idle.fetch_or(1 << self.index, Ordering::SeqCst);
+        if self.journal.waiting.load(Ordering::SeqCst) > 0 {
+            self.journal.wake();
+        }
     }
 }
 

@@ -242,7 +242,7 @@ pub(super) fn assemble(region: Region, lock_file: LockFile, superblock: &Superbl
 /// Lets others open, then frees the orphans that recovery has left; answers how many.
 fn let_others_in(core: &Core, orphans: Vec<Inode>) -> Result<u64> {
     if !mistake(Mistake::OrphansKept) {
-        core.orphans.lock().extend(orphans);
+        core.orphans.add(orphans);
     }
     core.store.runtime.lock_file.unlock(OPENING_BYTE)?;
     recover::reclaim(core).or_else(|error| {

@@ -11,8 +11,9 @@ use crate::extent_map::Tree;
 use crate::format::inode::{INODE_SIZE, Kind, at};
 use crate::format::layout::TABLE_INODE;
 use crate::inode::open::{is_open_anywhere, mask_bit};
+use crate::inode::orphans::Orphans;
 use crate::inode::table::Table;
-use crate::inode::{Core, Inode, Orphans, advisory};
+use crate::inode::{Core, Inode, advisory};
 use crate::journal::{self, Store};
 use crate::namespace::reclaim::reclaim_orphan;
 use crate::runtime::Recoverer;
@@ -40,7 +41,7 @@ fn recover_member(store: &Store, left: &Orphans, slot: u32) -> Result<()> {
         }
     })?;
     tracing::debug!(slot, replayed, orphans = orphans.len(), "replayed and released a dead member");
-    left.lock().extend(orphans);
+    left.add(orphans);
     Ok(())
 }
 
@@ -85,7 +86,7 @@ pub(super) fn for_each_inode(store: &Store, mut visit: impl FnMut(Inode)) -> Res
 /// Frees the inodes that dead members left without a name, as far as nobody has them open, with all that only they lead to.
 /// The caller holds no lock. Answers how many were freed. Damage is left to whoever checks the pool.
 pub(crate) fn reclaim(core: &Core) -> Result<u64> {
-    let orphans = std::mem::take(&mut *core.orphans.lock());
+    let orphans = core.orphans.take();
     let mut freed = 0;
     for (done, &orphan) in orphans.iter().enumerate() {
         match reclaim_orphan(&core.store, orphan.number) {
@@ -95,7 +96,7 @@ pub(crate) fn reclaim(core: &Core) -> Result<u64> {
                 tracing::error!(%error, inode = orphan.number.0, "an inode without a name could not be freed");
             }
             Err(error) => {
-                core.orphans.lock().extend_from_slice(&orphans[done..]);
+                core.orphans.add(orphans[done..].iter().copied());
                 return Err(error);
             }
         }

@@ -69,7 +69,7 @@ pub(crate) fn repair(path: &Path, options: &OpenOptions) -> Result<RepairReport>
         }
     }
     let (core, orphans, _) = open::become_first(region, lock_file, &begun).map_err(at_path)?;
-    core.orphans.lock().extend(orphans);
+    core.orphans.add(orphans);
     let left = rounds(&core, &mut repaired).map_err(at_path)?;
     if left.is_clean() {
         core.store.runtime.region.store_u64(at::DEATHS, 0)?;

@@ -75,7 +75,7 @@ impl Core {
                 Ok(_) => Ok(()),
                 Err(error) => {
                     // Its name is gone; what is left of it waits for the next try.
-                    self.orphans.lock().push(top.inode);
+                    self.orphans.add([top.inode]);
                     self.store.runtime.leave_doubt();
                     Err(error.at(path))
                 }

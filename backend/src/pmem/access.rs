@@ -26,6 +26,14 @@ enum Source {
     Zeros,
 }
 
+/// How bytes are stored.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Around the cache where that is cheaper.
+    Any,
+    Cache,
+}
+
 impl Region {
     /// Copies `[at, at + to.len())` of the pool into `to`. Another process may be storing there: what is read may mix
     /// its old and new bytes.
@@ -40,13 +48,19 @@ impl Region {
     /// Stores `from` at `at`.
     #[cfg_attr(feature = "sim", track_caller)]
     pub(crate) fn write(&self, at: PoolOffset, from: &[u8]) -> Result<Stored> {
-        self.store(at, Source::Memory(from.as_ptr()), from.len() as u64)
+        self.store(at, Source::Memory(from.as_ptr()), from.len() as u64, Way::Any)
+    }
+
+    /// As [`Region::write`], for what will be read again soon: through the cache, however much it is.
+    #[cfg_attr(feature = "sim", track_caller)]
+    pub(crate) fn write_to_cache(&self, at: PoolOffset, from: &[u8]) -> Result<Stored> {
+        self.store(at, Source::Memory(from.as_ptr()), from.len() as u64, Way::Cache)
     }
 
     /// Stores `len` zeros at `at`.
     #[cfg_attr(feature = "sim", track_caller)]
     pub(crate) fn zero(&self, at: PoolOffset, len: u64) -> Result<Stored> {
-        self.store(at, Source::Zeros, len)
+        self.store(at, Source::Zeros, len, Way::Any)
     }
 
     /// Copies `len` bytes within the pool, between ranges that do not overlap.
@@ -62,7 +76,7 @@ impl Region {
             ));
         }
         let source = self.range(from, len)?;
-        let stored = self.store(to, Source::Memory(source.as_ptr()), len)?;
+        let stored = self.store(to, Source::Memory(source.as_ptr()), len, Way::Any)?;
         self.intact(from, len)?;
         Ok(stored)
     }
@@ -96,9 +110,9 @@ impl Region {
     }
 
     #[cfg_attr(feature = "sim", track_caller)]
-    fn store(&self, at: PoolOffset, source: Source, len: u64) -> Result<Stored> {
+    fn store(&self, at: PoolOffset, source: Source, len: u64, way: Way) -> Result<Stored> {
         let to = self.range(at, len)?.as_ptr();
-        let around = self.persistence == Persistence::Line && goes_around(to, bytes(len));
+        let around = way == Way::Any && self.persistence == Persistence::Line && goes_around(to, bytes(len));
         let store =
             || if around { self.store_around(to, source, bytes(len)) } else { plain(to, source, bytes(len)) };
         let backed = || match store() {

@@ -42,10 +42,16 @@ impl Losses {
 }
 
 impl Region {
+    /// Whether any memory of the pool is known to have failed.
+    #[inline]
+    pub(crate) fn knows_losses(&self) -> bool {
+        self.losses.any.load(Ordering::Acquire)
+    }
+
     /// Whether `block`, which nobody refers to, can hold data: true unless it is known to have failed and fails again.
     #[inline]
     pub(crate) fn is_sound(&self, block: BlockNumber) -> bool {
-        !self.losses.any.load(Ordering::Acquire) || self.test(block)
+        !self.knows_losses() || self.test(block)
     }
 
     #[cold]

@@ -53,9 +53,14 @@ impl Stored {
         Stored { at, len, _this_cpu: PhantomData }
     }
 
+    /// Nothing to flush.
+    pub(crate) fn none() -> Stored {
+        Stored::range(PoolOffset(0), 0)
+    }
+
     /// Stored around the cache: only a fence is missing.
     pub(super) fn flushed() -> Stored {
-        Stored::range(PoolOffset(0), 0)
+        Stored::none()
     }
 
     /// Both, for one flush of all from the first to the last byte: for stores that lie close to each other.

@@ -1,7 +1,7 @@
 //! Aligned words of the pool: durable pointer words, and volatile ones (counts, locks, sequence numbers).
 //!
 //! A load acquires; every other access to a volatile word is sequentially consistent, but for [`Region::publish`] and
-//! [`Region::store_release`], which release.
+//! [`Region::store_release`] in both widths, which release.
 //! Volatile words are never flushed. A word that is not aligned is damage, as is one beyond the pool.
 #![expect(unsafe_code, reason = "calls the routines of arch on checked words")]
 
@@ -151,6 +151,12 @@ impl Region {
         done.map(|done| done as u64).map_err(|lost| self.lost(lost, at, 4 * count, Intent::Store))
     }
 
+    /// As [`crate::format::entry::first_bad`], by the widest registers.
+    #[inline]
+    pub(crate) fn first_bad_entry(&self, words: &[u64; 512], level: u8) -> Option<usize> {
+        arch::first_bad_entry(self.cpu, words, level)
+    }
+
     /// Has the line of `at`, a place in the pool or not, brought to the cache.
     #[inline(always)]
     pub(crate) fn prefetch(&self, at: PoolOffset) {
@@ -194,6 +200,16 @@ impl Region {
         // SAFETY: an aligned word in the watched pool.
         let act = || unsafe { arch::store_u64(place, value) };
         self.noting_store(at, 8, false, act).map_err(|lost| self.lost(lost, at, 8, Intent::Store))
+    }
+
+    /// As [`Region::store_release`], for a word of 32 bits.
+    #[inline]
+    #[cfg_attr(feature = "sim", track_caller)]
+    pub(crate) fn store_release_u32(&self, at: PoolOffset, value: u32) -> Result<()> {
+        let place = self.place_u32(at)?;
+        // SAFETY: an aligned word in the watched pool.
+        let act = || unsafe { arch::store_u32(place, value) };
+        self.noting_store(at, 4, false, act).map_err(|lost| self.lost(lost, at, 4, Intent::Store))
     }
 
     /// Reads the word at `at` from the file, past a private view of it.

@@ -3,7 +3,8 @@
 //! Every mutating operation marks its thread's stripe in its member's slot while it runs, and steps back if the gate is
 //! closed. Who cuts closes the gate and waits for the marks of all members to drain: from then until it opens the gate,
 //! nothing moves in the whole pool, and there was no lock order to respect. The gate is a robust lock, and the marks of
-//! a dead member end with its recovery.
+//! a dead member end with its recovery. The first threads of a process have stripes of their own, which they store to without a
+//! locked instruction; all others share the last one.
 //!
 //! An operation that takes long raises a counter beside its mark after each piece of work. Who cuts opens the gate again
 //! where it meets one, for as long as it was closed, and then waits twice as long as before: so the others go on meanwhile, and
@@ -12,10 +13,13 @@
 
 use std::time::Duration;
 
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use super::member::{MARK_STRIPES, Member, mark, progress_of};
 use super::memory::{ByteLocks, Memory};
-use super::robust::Held;
-use super::{Runtime, at, thread_number};
+use super::robust::{Held, PATIENCE};
+use super::{Runtime, at};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::layout::SLOT_COUNT;
 use crate::os::lock::LockFile;
@@ -29,8 +33,49 @@ const FIRST_TURN: Duration = Duration::from_millis(50);
 /// How long marks may linger before their member is suspected dead.
 const SUSPICION: Duration = Duration::from_millis(2);
 
+/// The stripe of all threads that have none of their own.
+const COMMON_STRIPE: u32 = MARK_STRIPES - 1;
+
+/// The stripes that are a living thread's own, as bits. In a forked child those of its parent's other threads stay taken.
+static OWNED: AtomicU32 = AtomicU32::new(0);
+
+/// The stripe of this thread, its own until it ends where one was left.
+struct OwnStripe(u32);
+
+impl OwnStripe {
+    fn take() -> OwnStripe {
+        let mut owned = OWNED.load(Ordering::Relaxed);
+        loop {
+            let free = owned.trailing_ones();
+            if free >= COMMON_STRIPE {
+                return OwnStripe(COMMON_STRIPE);
+            }
+            // Who had it before has stored its last mark.
+            let taken = OWNED.compare_exchange(owned, owned | 1 << free, Ordering::AcqRel, Ordering::Relaxed);
+            match taken {
+                Ok(_) => return OwnStripe(free),
+                Err(found) => owned = found,
+            }
+        }
+    }
+}
+
+impl Drop for OwnStripe {
+    fn drop(&mut self) {
+        if self.0 != COMMON_STRIPE {
+            OWNED.fetch_and(!(1 << self.0), Ordering::AcqRel);
+        }
+    }
+}
+
+thread_local! {
+    static OWN_STRIPE: OwnStripe = OwnStripe::take();
+}
+
+/// The stripe of this thread: its own, or [`COMMON_STRIPE`].
+#[inline]
 pub(super) fn stripe() -> u32 {
-    u32::try_from(thread_number() % MARK_STRIPES as usize).unwrap_or(0)
+    OWN_STRIPE.try_with(|own| own.0).unwrap_or(COMMON_STRIPE)
 }
 
 /// A mutating operation in flight; the gate cannot be passed by a cut while it lives.
@@ -38,6 +83,8 @@ pub(super) fn stripe() -> u32 {
 pub(crate) struct Mark<'a, M: Memory = Region, L: ByteLocks = LockFile> {
     runtime: &'a Runtime<M, L>,
     stripe: u32,
+    /// The stripe is this thread's.
+    _this_thread: PhantomData<*const ()>,
 }
 
 /// The closed gate: nothing in the pool changes while it lives.
@@ -55,11 +102,40 @@ impl<M: Memory, L: ByteLocks> Runtime<M, L> {
         loop {
             self.region.add_u64(place, 1)?;
             if self.region.load_u32(at::GATE)? == 0 {
-                return Ok(Mark { runtime: self, stripe });
+                return Ok(self.mark(stripe));
             }
             self.region.sub_u64(place, 1)?;
             drop(self.lock(at::GATE)?);
         }
+    }
+
+    fn mark(&self, stripe: u32) -> Mark<'_, M, L> {
+        Mark { runtime: self, stripe, _this_thread: PhantomData }
+    }
+
+    /// Begins a mutating operation, and takes the lock at `lock` for it: as [`Runtime::enter`] and [`Runtime::lock`], with one locked
+    /// instruction for both.
+    #[inline]
+    pub(crate) fn enter_locking(&self, lock: PoolOffset) -> Result<(Mark<'_, M, L>, Held<'_, M, L>)> {
+        let stripe = stripe();
+        if stripe != COMMON_STRIPE {
+            self.check_lost()?;
+            let place = mark(self.member.slot, stripe);
+            // Nobody else stores to it. The swap of the lock, whatever it answers, orders it before the look at the gate.
+            self.region.store_release(place, self.region.load(place)?.wrapping_add(1))?;
+            let mark = self.mark(stripe);
+            let held = self.try_lock(lock)?;
+            self.region.fence_after_change();
+            if self.region.load_u32(at::GATE)? == 0 {
+                let held = match held {
+                    Some(held) => held,
+                    None => self.lock_held(lock, PATIENCE)?,
+                };
+                return Ok((mark, held));
+            }
+        }
+        let mark = self.enter()?;
+        Ok((mark, self.lock(lock)?))
     }
 
     /// Says that the operation in flight of this thread gets on: after each bounded piece of one that may take long.
@@ -72,6 +148,7 @@ impl<M: Memory, L: ByteLocks> Runtime<M, L> {
         let mut turn = FIRST_TURN;
         loop {
             let cut = Cut { _gate: self.lock(at::GATE)? };
+            self.region.fence_after_change();
             let Some(long) = self.drain_all(turn)? else { return Ok(cut) };
             drop(cut);
             let opened = self.region.now();
@@ -139,8 +216,16 @@ impl<M: Memory, L: ByteLocks> Drop for Mark<'_, M, L> {
         if self.runtime.is_lost() {
             return;
         }
+        let (region, place) = (&self.runtime.region, mark(self.runtime.member.slot, self.stripe));
+        let taken_back = if self.stripe == COMMON_STRIPE {
+            region.sub_u64(place, 1).map(drop)
+        } else {
+            // Nobody else stores to it. What the operation stored, around the cache too, is there before.
+            region.fence_stores();
+            region.load(place).and_then(|marks| region.store_release(place, marks.wrapping_sub(1)))
+        };
         // As with a lock: lost only with the whole pool.
-        if let Err(error) = self.runtime.region.sub_u64(mark(self.runtime.member.slot, self.stripe), 1) {
+        if let Err(error) = taken_back {
             tracing::error!(%error, "an operation's mark could not be taken back");
         }
     }

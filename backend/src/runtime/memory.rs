@@ -28,6 +28,8 @@ pub(crate) trait Memory {
     fn add_u64(&self, at: PoolOffset, value: u64) -> Result<u64>;
     fn sub_u64(&self, at: PoolOffset, value: u64) -> Result<u64>;
     fn fence_acquire(&self);
+    /// Orders a change, one locked instruction, and all before it before the loads after it.
+    fn fence_after_change(&self);
     /// Orders stores of any kind before later ones.
     fn fence_stores(&self);
     fn futex_wait(&self, at: PoolOffset, expected: u32, timeout: Duration) -> Result<()>;
@@ -59,7 +61,7 @@ macro_rules! forward {
 }
 
 impl Memory for Region {
-    const SPINS: u32 = 200;
+    const SPINS: u32 = 40;
     const LOOKS: u32 = 64;
 
     forward! {
@@ -72,6 +74,7 @@ impl Memory for Region {
         add_u64(at: PoolOffset, value: u64) -> Result<u64>;
         sub_u64(at: PoolOffset, value: u64) -> Result<u64>;
         fence_acquire() -> ();
+        fence_after_change() -> ();
         fence_stores() -> ();
         futex_wait(at: PoolOffset, expected: u32, timeout: Duration) -> Result<()>;
         futex_wake(at: PoolOffset, count: u32) -> Result<u32>;

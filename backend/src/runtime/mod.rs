@@ -22,7 +22,7 @@ pub(crate) mod robust;
 pub(crate) mod sequence;
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -72,6 +72,8 @@ pub(crate) mod at {
     pub(crate) const MOVES: PoolOffset = RUNTIME.add(248);
     /// The lock under which the counts of blocks rise that have an owner.
     pub(crate) const RAISING: PoolOffset = RUNTIME.add(256);
+    /// Raised, under that lock, with each reference added to what may have been exclusive, u64.
+    pub(crate) const SHARINGS: PoolOffset = RUNTIME.add(264);
 }
 
 thread_local! {
@@ -89,6 +91,9 @@ pub(crate) fn thread_number() -> usize {
 /// What a survivor does for a dead member before its locks fall: replay its lanes, drop what it held.
 pub(crate) type Recoverer = Box<dyn Fn(u32) -> Result<()> + Send + Sync>;
 
+/// The serial number of the next [`Runtime`]; 0 is that of none.
+static SERIAL: AtomicU64 = AtomicU64::new(1);
+
 /// A pool's memory and this process's membership in it.
 pub(crate) struct Runtime<M = Region, L = LockFile> {
     /// The pool's memory.
@@ -99,6 +104,8 @@ pub(crate) struct Runtime<M = Region, L = LockFile> {
     pub(crate) member: Member,
     /// The epoch of all volatile state.
     pub(crate) epoch: u64,
+    /// What tells it from all others that this process has had.
+    pub(crate) serial: u64,
     pub(crate) mappings: mappings::Mappings,
     recoverer: OnceLock<Recoverer>,
     recovering: Mutex<()>,
@@ -129,6 +136,7 @@ impl<M: Memory, L: ByteLocks> Runtime<M, L> {
             lock_file,
             member,
             epoch,
+            serial: SERIAL.fetch_add(1, Ordering::Relaxed),
             mappings: mappings::Mappings::default(),
             recoverer: OnceLock::new(),
             recovering: Mutex::new(()),
@@ -241,6 +249,8 @@ mod tests {
             (at::DEFERRED, 8),
             (at::DEFERRED_COUNT, 8),
             (at::MOVES, 8),
+            (at::RAISING, 4),
+            (at::SHARINGS, 8),
         ];
         words.sort();
         for pair in words.windows(2) {

@@ -22,6 +22,9 @@ use crate::units::PoolOffset;
 
 pub(super) const WAITERS: u32 = 1 << 31;
 const FIRST_SLEEP: Duration = Duration::from_millis(4);
+/// Between two looks at a lock that is held its waiter passes so many moments at most: each look takes the line from the holder, who
+/// is about to store to it.
+const PAUSES_MAX: u32 = 64;
 const SLEEP_MAX: Duration = Duration::from_millis(100);
 /// How long a lock that a live member holds is waited for before the call gives up with Busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -43,9 +46,23 @@ impl<M: Memory, L: ByteLocks> Runtime<M, L> {
     pub(crate) fn lock_within(&self, at: PoolOffset, patience: Duration) -> Result<Held<'_, M, L>> {
         // What a lost member took it would never let go.
         self.check_lost()?;
-        if self.region.cas_u32(at, 0, self.member.word())?.is_err() {
-            self.lock_contended(at, patience)?;
+        match self.try_lock(at)? {
+            Some(held) => Ok(held),
+            None => self.lock_held(at, patience),
         }
+    }
+
+    /// Takes the lock at `at` if it is free.
+    #[inline]
+    pub(super) fn try_lock(&self, at: PoolOffset) -> Result<Option<Held<'_, M, L>>> {
+        let taken = self.region.cas_u32(at, 0, self.member.word())?.is_ok();
+        Ok(taken.then(|| Held { runtime: self, at }))
+    }
+
+    /// Takes the lock at `at`, which was held a moment ago.
+    #[cold]
+    pub(super) fn lock_held(&self, at: PoolOffset, patience: Duration) -> Result<Held<'_, M, L>> {
+        self.lock_contended(at, patience)?;
         Ok(Held { runtime: self, at })
     }
 
@@ -56,13 +73,14 @@ impl<M: Memory, L: ByteLocks> Runtime<M, L> {
         Ok(if word != 0 && self.is_current(holder)? { Some(holder) } else { None })
     }
 
-    #[cold]
     fn lock_contended(&self, at: PoolOffset, patience: Duration) -> Result<()> {
+        let mut pauses = 1;
         for _ in 0..M::SPINS {
             if self.region.load_u32(at)? == 0 && self.region.cas_u32(at, 0, self.member.word())?.is_ok() {
                 return Ok(());
             }
-            self.region.spin();
+            (0..pauses).for_each(|_| self.region.spin());
+            pauses = (pauses * 2).min(PAUSES_MAX);
         }
         let started = self.region.now();
         let mut sleep = FIRST_SLEEP;

@@ -68,12 +68,15 @@ impl<M: Memory, L: ByteLocks> Runtime<M, L> {
     fn begin(&self, inode: PoolOffset, map: Option<(PoolOffset, u64)>) -> Result<Change<'_, M, L>> {
         let place = field(inode, at::SEQUENCE);
         let odd = self.region.load(place)? | 1;
-        self.region.store_u64(place, odd)?;
-        self.region.fence_acquire();
+        // The caller is the only one to store to it, and the fence orders it before whatever changes, around the cache too: a reader
+        // that copies any of that sees the counter odd, or later.
+        self.region.store_release(place, odd)?;
+        self.region.fence_stores();
         Ok(Change { runtime: self, place, odd, map })
     }
 
     /// The counter of changes of the inode's map, to be given to [`Runtime::remapped_once`].
+    #[inline]
     pub(crate) fn remaps(&self, inode: PoolOffset) -> Result<u64> {
         self.region.load(field(inode, at::REMAPS))
     }

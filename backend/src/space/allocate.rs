@@ -7,6 +7,7 @@ use super::counts::chunk_hint;
 use super::{Reservation, Space};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::layout::{self, FIRST_GROUP_BLOCK};
+use crate::pmem::Step;
 use crate::runtime::thread_number;
 use crate::units::{BlockNumber, CHUNK_BLOCKS};
 
@@ -177,10 +178,14 @@ impl Space {
 
     /// Remembers a block that was just freed.
     pub(super) fn warm(&self, block: BlockNumber) {
+        self.warm_run(block, 1);
+    }
+
+    /// Remembers blocks that were just freed, as many as there is room for.
+    pub(super) fn warm_run(&self, first: BlockNumber, blocks: u64) {
         let mut cursor = self.cursors[stripe()].lock();
-        if cursor.warm.len() < WARM_MAX {
-            cursor.warm.push(block);
-        }
+        let room = WARM_MAX.saturating_sub(cursor.warm.len());
+        cursor.warm.extend((0..blocks).map(|block| first.add(block)).take(room));
     }
 
     fn search(&self, wanted: u64, pool_blocks: u64) -> Result<Run> {
@@ -244,22 +249,32 @@ impl Space {
         Ok(None)
     }
 
-    /// Takes as many free blocks as there are from `first` on, up to `wanted`.
+    /// Takes as many free blocks as there are from `first` on, up to `wanted`, chunk by chunk. A hint is lowered after the blocks
+    /// have been taken: it may be too high meanwhile, never too low.
     fn take_run(&self, first: BlockNumber, wanted: u64, pool_blocks: u64) -> Result<Option<Run>> {
+        let region = &self.runtime.region;
         let mut blocks = 0;
         while blocks < wanted {
-            let block = first.add(blocks);
-            if !layout::is_allocatable(block, pool_blocks) {
+            let from = first.add(blocks);
+            if !layout::is_allocatable(from, pool_blocks) {
                 break;
             }
-            let place = layout::count(block);
-            if self.runtime.region.load_u32(place)? != 0 || self.runtime.region.cas_u32(place, 0, 1)?.is_err()
-            {
+            let left_in_chunk = CHUNK_BLOCKS - from.0 % CHUNK_BLOCKS;
+            let here = (wanted - blocks).min(left_in_chunk).min(pool_blocks - from.0);
+            let place = layout::count(from);
+            // Most blocks that are asked for are in use: a load tells, without a locked instruction.
+            let taken = match region.load_u32(place)? {
+                0 => region.step_words(place, here, Step::Take)?,
+                _ => 0,
+            };
+            blocks += taken;
+            if let Ok(taken @ 1..) = u32::try_from(taken) {
+                let (hint, shift) = chunk_hint(from);
+                region.sub_u32(hint, taken << shift)?;
+            }
+            if taken < here {
                 break;
             }
-            let (hint, shift) = chunk_hint(block);
-            self.runtime.region.sub_u32(hint, 1 << shift)?;
-            blocks += 1;
         }
         Ok((blocks > 0).then_some(Run { first, blocks }))
     }

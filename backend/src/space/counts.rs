@@ -75,7 +75,16 @@ impl Space {
     /// Adds a reference to `block`, which has one already.
     pub(crate) fn raise(&self, block: BlockNumber) -> Result<()> {
         let _raising = self.runtime.lock(at::RAISING)?;
+        // Who overwrites in place and knows what was exclusive asks for this under the lock, or the mark, that the caller has
+        // for all whose path this is.
+        self.runtime.region.add_u64(at::SHARINGS, 1)?;
         self.raise_one(block)
+    }
+
+    /// A number that changes before anything that was exclusive becomes shared.
+    #[inline]
+    pub(crate) fn sharings(&self) -> Result<u64> {
+        self.runtime.region.load(at::SHARINGS)
     }
 
     /// As [`Space::raise`], for who holds the lock.

@@ -42,7 +42,7 @@ pub(super) struct Ledgers {
 pub(crate) struct Ledger {
     blocks: Vec<BlockNumber>,
     live: u64,
-    /// Blocks that entries name and nobody uses.
+    /// Blocks that nobody uses; the first entries name them, in this order.
     kept: Vec<BlockNumber>,
 }
 
@@ -112,23 +112,21 @@ impl Space {
     }
 
     /// Begins the ledger anew after the transaction that has cleared it, and lowers what that has `dropped`; blocks that
-    /// nobody else refers to are kept for the next batch.
+    /// nobody else refers to are kept for the next batch. Those that were kept before and not taken have their entries still.
     pub(crate) fn renew(&self, ledger: &mut Ledger, dropped: &[Reference]) -> Result<()> {
-        let mut kept = self.forget(ledger)?;
         let mut others: SmallVec<[Reference; 8]> = SmallVec::new();
         for &reference in dropped {
-            if kept.len() < KEPT_MAX && self.is_reusable(reference) {
-                kept.push(reference.block);
+            let index = ledger.kept.len();
+            if index < KEPT_MAX && self.is_reusable(reference) {
+                let place = self.entry_place(ledger, index as u64)?;
+                self.runtime.region.store_release(place, encode(Reference::deep(reference.block, 0)))?;
+                ledger.kept.push(reference.block);
             } else {
                 others.push(reference);
             }
         }
-        for block in kept {
-            match self.note(ledger, Reference::deep(block, 0)) {
-                Ok(()) => ledger.kept.push(block),
-                Err(_) => self.give_back(&[block]),
-            }
-        }
+        ledger.live = ledger.kept.len() as u64;
+        self.runtime.region.store_release(ledger.live_word(), ledger.live)?;
         self.lower_all(&others)
     }
 

@@ -3,15 +3,17 @@
 //! Counts of blocks that lie side by side lie side by side, and change four at a time. Their lines are asked for before the
 //! first of them is changed: a locked instruction waits for everything before it, a line that is not there included.
 
-use super::counts::{COUNT_MAX, Stack};
+use super::counts::{COUNT_MAX, Stack, chunk_hint};
 use super::{Reference, Space, check_block_within};
 use crate::error::Result;
 use crate::format::entry::{self, Entry, lost};
 use crate::format::layout::{self, FIRST_GROUP_BLOCK, GROUP_BLOCKS};
 use crate::pmem::Step;
 use crate::runtime::at;
-use crate::units::BlockNumber;
+use crate::units::{BlockNumber, CHUNK_BLOCKS};
 
+/// Runs that a node names are seldom more.
+const RUNS_USUAL: usize = 64;
 /// Counts in a cache line.
 const LINE_COUNTS: u64 = 16;
 
@@ -36,11 +38,33 @@ fn runs(words: &[u64], level: u8) -> impl Iterator<Item = References> {
     std::iter::from_fn(move || {
         let start = rest.iter().position(|&word| word != 0)?;
         let first = entry::block_of(rest[start]);
-        let next = |(block, word): &(u64, &u64)| **word != 0 && entry::block_of(**word).0 == *block;
-        let blocks = (first.0..).zip(&rest[start..]).take_while(next).count();
+        let blocks = consecutive(&rest[start..], first);
         rest = &rest[start + blocks..];
         Some(References { first, blocks: blocks as u64, level })
     })
+}
+
+/// How many of `words`, the first of which names `first`, name blocks that follow each other. Steps of many words are compared
+/// without a branch.
+#[inline]
+fn consecutive(words: &[u64], first: BlockNumber) -> usize {
+    const STEP: usize = 16;
+    let differs = |at: usize| words[at] == 0 || entry::block_of(words[at]).0 != first.0 + at as u64;
+    let mut done = 1;
+    while words.len() - done > STEP && !differs(done) && !differs(done + STEP - 1) {
+        let step = &words[done..done + STEP];
+        let expected = first.0 + done as u64..;
+        let strange =
+            expected.zip(step).fold(0, |strange, (block, &word)| strange | (entry::block_of(word).0 ^ block));
+        if strange != 0 {
+            break;
+        }
+        done += STEP;
+    }
+    while done < words.len() && !differs(done) {
+        done += 1;
+    }
+    done
 }
 
 impl Space {
@@ -48,6 +72,7 @@ impl Space {
     /// `raised` gets what was raised, on failure too.
     pub(crate) fn raise_named(&self, words: &[u64], level: u8, raised: &mut Vec<References>) -> Result<()> {
         let before = raised.len();
+        raised.reserve(RUNS_USUAL);
         for run in runs(words, level) {
             self.prefetch_counts(run);
             raised.push(run);
@@ -96,7 +121,7 @@ impl Space {
     /// Takes away the references of a node that is gone, whose entries named `level`. What is damaged keeps its block. `stack`
     /// gets those that were the last to their block, to be lowered one by one.
     pub(super) fn lower_named(&self, words: &mut [u64; 512], level: u8, stack: &mut Stack) -> Result<()> {
-        if entry::first_bad(words, level).is_some() {
+        if self.runtime.region.first_bad_entry(words, level).is_some() {
             for (slot, word) in (0..).zip(words.iter_mut()) {
                 if Entry::decode(*word, level, slot).is_err() {
                     if *word != lost(level, slot) {
@@ -131,11 +156,36 @@ impl Space {
             let lowered = self.runtime.region.step_words(layout::count(first), blocks, Step::Down)?;
             done += lowered;
             if lowered < blocks {
-                stack.push(Reference::deep(first.add(lowered), run.level));
-                done += 1;
+                let last = References { first: first.add(lowered), blocks: blocks - lowered, ..run };
+                let freed = if run.level == 0 { self.free_run(last)? } else { 0 };
+                done += freed;
+                if freed == 0 {
+                    stack.push(Reference::deep(last.first, run.level));
+                    done += 1;
+                }
             }
         }
         Ok(())
+    }
+
+    /// Frees those data blocks at the front of `run`, chunk by chunk, that only the caller refers to; says how many. As one by
+    /// one, hints are raised first. Where memory is known to be lost each block is looked at by itself, and none is freed here.
+    fn free_run(&self, run: References) -> Result<u64> {
+        let region = &self.runtime.region;
+        if region.knows_losses() {
+            return Ok(0);
+        }
+        let here = run.blocks.min(CHUNK_BLOCKS - run.first.0 % CHUNK_BLOCKS);
+        let (hint, shift) = chunk_hint(run.first);
+        let hinted = |blocks: u64| u32::try_from(blocks).map_or(0, |blocks| blocks << shift);
+        region.add_u32(hint, hinted(here))?;
+        let freed = region.step_words(layout::count(run.first), here, Step::Free)?;
+        if freed < here {
+            region.sub_u32(hint, hinted(here - freed))?;
+        }
+        region.add_u64(at::FREE_BLOCKS, freed)?;
+        self.warm_run(run.first, freed);
+        Ok(freed)
     }
 
     fn prefetch_counts(&self, run: References) {
@@ -161,6 +211,23 @@ fn countable(first: BlockNumber, blocks: u64, limit: u64) -> Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A break anywhere ends a run just there, in the steps that are compared whole and beside them.
+    #[test]
+    fn a_run_ends_where_the_first_word_differs() {
+        let word = |slot: usize| Entry::of(BlockNumber(5000 + slot as u64)).encode(0, slot as u64);
+        for length in [1, 2, 15, 16, 17, 18, 33, 100, 512] {
+            let words: Vec<u64> = (0..length).map(word).collect();
+            assert_eq!(consecutive(&words, BlockNumber(5000)), length);
+            for end in 1..length {
+                for other in [0, Entry::of(BlockNumber(7)).encode(0, end as u64)] {
+                    let mut broken = words.clone();
+                    broken[end] = other;
+                    assert_eq!(consecutive(&broken, BlockNumber(5000)), end, "of {length} words");
+                }
+            }
+        }
+    }
 
     #[test]
     fn runs_are_the_blocks_that_words_name_in_order() {

@@ -67,18 +67,18 @@ impl Session {
                 let path = self.real_path(path);
                 let opened = self.pool(*member).open_file(path, &options(*how));
                 opened.map(|file| {
-                    self.live.insert(*slot, Live { file, batch: None });
+                    self.live.insert(*slot, Live { file, batch: None, closed: None });
                 })
             }
             Op::OpenUnnamed { slot, member } => {
                 let opened = self.pool(*member).open_unnamed();
                 opened.map(|file| {
-                    self.live.insert(*slot, Live { file, batch: None });
+                    self.live.insert(*slot, Live { file, batch: None, closed: None });
                 })
             }
             Op::AnotherHandle { slot, of } => {
                 let file = self.file(*of).another_handle();
-                self.live.insert(*slot, Live { file, batch: None });
+                self.live.insert(*slot, Live { file, batch: None, closed: None });
                 Ok(())
             }
             Op::Close { slot } => {
@@ -170,10 +170,16 @@ impl Session {
     fn perform_on_batch(&mut self, op: &Op) -> daxcow::Result<Value> {
         let done = match op {
             Op::BatchOpen { slot } => {
-                self.file(*slot).batch().map(|batch| self.set_batch(*slot, Some(batch)))
+                let live = self.live.get_mut(slot).expect("the model knows which slots are in use");
+                match &mut live.closed {
+                    Some(batch) => batch.reopen().map(|()| live.batch = live.closed.take()),
+                    None => live.file.batch().map(|batch| live.batch = Some(batch)),
+                }
             }
             Op::BatchClose { slot } => {
-                self.set_batch(*slot, None);
+                self.batch(*slot).close();
+                let live = self.live.get_mut(slot).expect("the model knows which slots are in use");
+                live.closed = live.batch.take();
                 Ok(())
             }
             Op::BatchWrite { slot, span, seed } => {
@@ -213,12 +219,6 @@ impl Session {
     fn batch(&mut self, slot: Slot) -> &mut Batch {
         let live = self.live.get_mut(&slot).expect("the model knows which slots are in use");
         live.batch.as_mut().expect("the model knows which slots have batches")
-    }
-
-    fn set_batch(&mut self, slot: Slot, batch: Option<Batch>) {
-        if let Some(live) = self.live.get_mut(&slot) {
-            live.batch = batch;
-        }
     }
 
     pub(super) fn rejoin(&mut self, member: Member) -> daxcow::Result<Value> {

@@ -1,51 +1,27 @@
 //! What the handles of this process hold of an inode's locks; the process's mutex is around all of it.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::locks::{LOCKS, LockMode};
 
-/// A handle of this process, as the owner of locks.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) struct HandleId(u64);
-
-impl HandleId {
-    /// An id that no other handle of this process has had.
-    pub(crate) fn new() -> HandleId {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        HandleId(NEXT.fetch_add(1, Ordering::Relaxed))
-    }
+/// A handle of this process, as the owner of locks: what it holds, bits by lock number. Read and changed under the process's mutex
+/// only.
+#[derive(Default, Debug)]
+pub(crate) struct Holder {
+    shared: AtomicU16,
+    exclusive: AtomicU16,
 }
 
-/// Hashes handle ids, which count up and come from nobody outside: one multiplication spreads them.
-#[derive(Default)]
-struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_u64(self.0 ^ u64::from(byte));
-        }
-    }
-
-    fn write_u64(&mut self, id: u64) {
-        self.0 = id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-}
-
-/// What handles of this process hold, bits by lock number.
+/// What all handles of this process hold together, bits by lock number.
 #[derive(Default)]
 pub(super) struct Held {
-    handles: HashMap<HandleId, Holding, BuildHasherDefault<IdHasher>>,
     /// How many handles share each lock.
     sharers: [u32; LOCKS as usize],
     /// Locks that some handle holds alone.
     exclusive: u16,
+    /// Locks where this member's bit is set among the sharers: those that some handle shares, and those that a handle has alone now
+    /// and shared before.
+    marked: u16,
 }
 
 /// What one handle holds, bits by lock number.
@@ -67,15 +43,31 @@ impl Holding {
     }
 }
 
-impl Held {
-    /// What `holder` holds.
-    pub(super) fn holding(&self, holder: HandleId) -> Holding {
-        self.handles.get(&holder).copied().unwrap_or_default()
+impl Holder {
+    /// What the handle holds. The process's mutex is held.
+    pub(super) fn holding(&self) -> Holding {
+        Holding {
+            shared: self.shared.load(Ordering::Relaxed),
+            exclusive: self.exclusive.load(Ordering::Relaxed),
+        }
     }
 
-    /// Notes that `holder` holds this: what [`Held::holding`] answered, and [`Held::set`] changed.
-    pub(super) fn hold(&mut self, holder: HandleId, holding: Holding) {
-        *self.handles.entry(holder).or_default() = holding;
+    /// Notes that it holds this: what [`Holder::holding`] answered, and [`Held::set`] changed. The same mutex is held still.
+    pub(super) fn hold(&self, holding: Holding) {
+        self.shared.store(holding.shared, Ordering::Relaxed);
+        self.exclusive.store(holding.exclusive, Ordering::Relaxed);
+    }
+}
+
+impl Held {
+    /// Whether this member's bit is set among the sharers of lock `index`.
+    pub(super) fn is_marked(&self, index: u8) -> bool {
+        self.marked & 1 << index != 0
+    }
+
+    /// Notes whether it is.
+    pub(super) fn mark(&mut self, index: u8, marked: bool) {
+        self.marked = self.marked & !(1 << index) | u16::from(marked) << index;
     }
 
     /// Handles that share lock `index`.
@@ -107,14 +99,6 @@ impl Held {
                 self.exclusive |= bit;
             }
             None => {}
-        }
-    }
-
-    /// The handle is no more, and holds nothing.
-    pub(super) fn forget(&mut self, holder: HandleId) {
-        let mut holding = self.handles.remove(&holder).unwrap_or_default();
-        for index in 0..LOCKS {
-            self.set(&mut holding, index, None);
         }
     }
 }

@@ -15,7 +15,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::held::{HandleId, Holding};
+use super::held::{Holder, Holding};
 use super::{Extension, Local, OWNER, SHARERS, bit_of, living_other_in, other_in};
 use crate::error::{Error, ErrorKind, Result};
 use crate::inode::open::OpenInode;
@@ -70,7 +70,7 @@ pub enum LockStep {
 pub(crate) fn try_lock(
     store: &Store,
     open: &OpenInode,
-    holder: HandleId,
+    holder: &Holder,
     index: u8,
     mode: LockMode,
 ) -> Result<bool> {
@@ -81,7 +81,7 @@ pub(crate) fn try_lock(
 ///
 /// # Errors
 /// [`ErrorKind::InvalidInput`] for a lock number above 15.
-pub(crate) fn unlock(store: &Store, open: &OpenInode, holder: HandleId, index: u8) -> Result<()> {
+pub(crate) fn unlock(store: &Store, open: &OpenInode, holder: &Holder, index: u8) -> Result<()> {
     change(store, open, holder, &[LockStep::Leave(index)]).map(drop)
 }
 
@@ -90,10 +90,10 @@ pub(crate) fn unlock(store: &Store, open: &OpenInode, holder: HandleId, index: u
 ///
 /// # Errors
 /// Those of [`try_lock`], for the first step that fails.
-pub(crate) fn change(store: &Store, open: &OpenInode, holder: HandleId, steps: &[LockStep]) -> Result<usize> {
+pub(crate) fn change(store: &Store, open: &OpenInode, holder: &Holder, steps: &[LockStep]) -> Result<usize> {
     store.runtime.region.check_fork()?;
     let mut local = open.local.lock();
-    let mut holding = local.locks.holding(holder);
+    let mut holding = holder.holding();
     let mut done = 0;
     let outcome = loop {
         let Some(&step) = steps.get(done) else { break Ok(done) };
@@ -103,7 +103,7 @@ pub(crate) fn change(store: &Store, open: &OpenInode, holder: HandleId, steps: &
             Err(error) => break Err(error),
         }
     };
-    local.locks.hold(holder, holding);
+    holder.hold(holding);
     outcome
 }
 
@@ -145,9 +145,11 @@ impl Local {
         if store.runtime.region.access() == Access::ReadWrite {
             let extension = Extension::obtain(store, open, self)?;
             let lock = Lock { runtime: &store.runtime, place: extension.lock(index) };
-            if !lock.change(held, mode, sharers)? {
+            let marked = self.locks.is_marked(index);
+            if !lock.change(held, mode, marked)? {
                 return Ok(false);
             }
+            self.locks.mark(index, marked || mode == LockMode::Shared);
         }
         self.locks.set(holding, index, Some(mode));
         Ok(true)
@@ -160,10 +162,13 @@ impl Local {
         };
         if let Some(extension) = self.extension {
             let lock = Lock { runtime: &store.runtime, place: extension.lock(index) };
-            match mode {
-                LockMode::Exclusive => lock.disown()?,
-                LockMode::Shared if self.locks.sharers(index) == 1 => lock.unshare()?,
-                LockMode::Shared => {}
+            // The handle that holds it alone, or the last one that shares it.
+            if self.locks.is_marked(index) && self.locks.sharers(index) <= 1 {
+                lock.unshare()?;
+                self.locks.mark(index, false);
+            }
+            if mode == LockMode::Exclusive {
+                lock.disown()?;
             }
         }
         self.locks.set(holding, index, None);
@@ -198,27 +203,31 @@ impl Local {
 ///
 /// # Errors
 /// [`ErrorKind::InvalidInput`] for a lock number above 15.
-pub(crate) fn lock_state(store: &Store, open: &OpenInode, holder: HandleId, index: u8) -> Result<LockState> {
+pub(crate) fn lock_state(store: &Store, open: &OpenInode, holder: &Holder, index: u8) -> Result<LockState> {
     store.runtime.region.check_fork()?;
     check(index)?;
     let mut local = open.local.lock();
-    let holding = local.locks.holding(holder);
+    let holding = holder.holding();
     let own = u32::from(holding.mode(index) == Some(LockMode::Shared));
+    let exclusive_by_other = local.is_owned_by_other(store, open, holding, index)?;
     let mut shared_by_others = local.locks.sharers(index) > own;
-    if store.runtime.region.access() == Access::ReadWrite
+    // The bit of a member that holds it alone may stand still.
+    if !exclusive_by_other
+        && store.runtime.region.access() == Access::ReadWrite
         && let Some(extension) = Extension::known(store, open, &mut local)?
     {
         let lock = Lock { runtime: &store.runtime, place: extension.lock(index) };
         shared_by_others |= living_other_in(lock.runtime, lock.sharers())?.is_some();
     }
-    let exclusive_by_other = local.is_owned_by_other(store, open, holding, index)?;
     Ok(LockState { shared_by_others, exclusive_by_other })
 }
 
 /// Gives up all locks of `holder`, whose handle closes: before its share of the open inode ends. What fails is left to the
 /// recovery of this member; the first failure is answered.
-pub(crate) fn release_all(store: &Store, open: &OpenInode, holder: HandleId) -> Result<()> {
-    let holding = open.local.lock().locks.holding(holder);
+pub(crate) fn release_all(store: &Store, open: &OpenInode, holder: &Holder) -> Result<()> {
+    let local = open.local.lock();
+    let holding = holder.holding();
+    drop(local);
     let mut first = Ok(());
     for index in (0..LOCKS).filter(|&index| holding.mode(index).is_some()) {
         let released = unlock(store, open, holder, index);
@@ -226,7 +235,6 @@ pub(crate) fn release_all(store: &Store, open: &OpenInode, holder: HandleId) -> 
             first = released;
         }
     }
-    open.local.lock().locks.forget(holder);
     first
 }
 
@@ -253,25 +261,20 @@ enum Owner {
 }
 
 impl Lock<'_> {
-    /// Lets this member go from `held` to `mode` on behalf of one handle; `sharers` other handles of it share the lock.
-    fn change(self, held: Option<LockMode>, mode: LockMode, sharers: u32) -> Result<bool> {
+    /// Lets this member go from `held` to `mode` on behalf of one handle; `marked` says that its bit is set. Who comes to hold the
+    /// lock alone leaves the bit, so that it can be shared again by one store.
+    fn change(self, held: Option<LockMode>, mode: LockMode, marked: bool) -> Result<bool> {
         match (held, mode) {
             (Some(LockMode::Exclusive), LockMode::Shared) => {
-                let (word, bit) = self.own_bit();
-                self.runtime.region.or_u64(word, bit)?;
+                if !marked {
+                    let (word, bit) = self.own_bit();
+                    self.runtime.region.or_u64(word, bit)?;
+                }
                 self.disown()?;
                 Ok(true)
             }
-            (_, LockMode::Shared) => Ok(sharers > 0 || self.share()?),
-            (_, LockMode::Exclusive) => {
-                if !self.own()? {
-                    return Ok(false);
-                }
-                if held.is_some() {
-                    self.unshare()?;
-                }
-                Ok(true)
-            }
+            (_, LockMode::Shared) => Ok(marked || self.share()?),
+            (_, LockMode::Exclusive) => self.own(),
         }
     }
 
@@ -326,7 +329,8 @@ impl Lock<'_> {
             region.fence_after_change();
             let sharer = other_in(self.runtime, self.sharers(), None);
             if matches!(sharer, Ok(None)) {
-                region.store_u32(self.place.add(OWNER), name)?;
+                // Whoever has seen it probing waits for this; until then nobody else stores here.
+                region.store_release_u32(self.place.add(OWNER), name)?;
                 return Ok(true);
             }
             self.disown()?;
@@ -335,7 +339,7 @@ impl Lock<'_> {
     }
 
     fn disown(self) -> Result<()> {
-        self.runtime.region.store_u32(self.place.add(OWNER), 0)
+        self.runtime.region.store_release_u32(self.place.add(OWNER), 0)
     }
 
     /// Whether another live member holds the lock alone; a dead one is recovered.

@@ -28,7 +28,7 @@ pub(crate) mod shared_memory;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use held::HandleId;
+pub(crate) use held::Holder;
 pub use locks::{LockMode, LockState, LockStep};
 pub(crate) use locks::{change, lock_state, release_all, try_lock, unlock};
 pub use shared_memory::SharedMemory;
@@ -135,12 +135,16 @@ fn bit_of(mask: PoolOffset, slot: u32) -> (PoolOffset, u64) {
 
 /// The first member but this one whose bit is set in the mask at `mask` and whose slot is in use. A bit of a slot that
 /// nobody uses means nothing: its next member will set it anew.
+#[inline]
 fn other_in(runtime: &Runtime, mask: PoolOffset, after: Option<u32>) -> Result<Option<Member>> {
     let (own_word, own_bit) = bit_of(mask, runtime.member.slot);
     let begin = after.map_or(0, |slot| slot + 1);
     for word in begin / 64..MASK_WORDS {
         let place = mask.add(u64::from(word) * 8);
         let mut bits = runtime.region.load(place)?;
+        if bits == 0 {
+            continue;
+        }
         if place == own_word {
             bits &= !own_bit;
         }

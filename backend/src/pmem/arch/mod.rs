@@ -25,6 +25,10 @@ pub(crate) enum Step {
     Up { limit: u32 },
     /// Down by one, from 2 on: whoever takes the last one has more to do.
     Down,
+    /// From 0 to 1.
+    Take,
+    /// From 1 to 0.
+    Free,
 }
 
 impl Step {
@@ -32,6 +36,8 @@ impl Step {
         match self {
             Step::Up { limit } => (1..limit).contains(&word).then(|| word + 1),
             Step::Down => (word >= 2).then(|| word - 1),
+            Step::Take => (word == 0).then_some(1),
+            Step::Free => (word == 1).then_some(0),
         }
     }
 
@@ -43,6 +49,8 @@ impl Step {
         let (least, stepped) = match self {
             Step::Up { .. } => (1, words.wrapping_add(ONES)),
             Step::Down => (2, words.wrapping_sub(ONES)),
+            Step::Take => return (words == 0).then_some(ONES),
+            Step::Free => return (words == ONES).then_some(0),
         };
         // Where neither has its top bit, nothing carries: the sum has it where the word is at least `least`.
         let reaches = words.wrapping_add(ONES * ((1 << 31) - least));
@@ -85,7 +93,7 @@ mod tests {
     #[cfg(target_arch = "x86_64")]
     fn two_counters_step_together_as_each_would_alone() {
         let words = [0, 1, 2, 3, (1 << 31) - 1, 1 << 31, u32::MAX - 1, u32::MAX];
-        for (step, low, high) in [Step::Up { limit: u32::MAX }, Step::Down]
+        for (step, low, high) in [Step::Up { limit: u32::MAX }, Step::Down, Step::Take, Step::Free]
             .into_iter()
             .flat_map(|step| words.map(|low| (step, low)))
             .flat_map(|(step, low)| words.map(|high| (step, low, high)))

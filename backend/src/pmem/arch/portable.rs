@@ -8,6 +8,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use super::{Lost, Step, step_each};
+use crate::format::entry;
 
 /// Nothing to choose from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,6 +21,12 @@ impl Cpu {
     pub(in crate::pmem) fn detect() -> Cpu {
         Cpu
     }
+}
+
+/// As [`entry::first_bad`]: there is nothing to choose from.
+#[inline]
+pub(in crate::pmem) fn first_bad_entry(_: Cpu, words: &[u64; 512], level: u8) -> Option<usize> {
+    entry::first_bad(words, level)
 }
 
 macro_rules! word {
@@ -103,6 +110,14 @@ pub(in crate::pmem) fn prefetch_for_store(_: *const u8) {}
 pub(in crate::pmem) unsafe fn store_u64(to: *mut u64, value: u64) -> Result<(), Lost> {
     // SAFETY: an aligned word that is only accessed by atomics.
     unsafe { AtomicU64::from_ptr(to) }.store(value, Ordering::Release);
+    Ok(())
+}
+
+/// # Safety
+/// See the module.
+pub(in crate::pmem) unsafe fn store_u32(to: *mut u32, value: u32) -> Result<(), Lost> {
+    // SAFETY: an aligned word that is only accessed by atomics.
+    unsafe { AtomicU32::from_ptr(to) }.store(value, Ordering::Release);
     Ok(())
 }
 

@@ -19,6 +19,8 @@ pub(in crate::pmem) struct Cpu {
     pub(in crate::pmem) flush: Flush,
     /// Whether it swaps 16 bytes at once.
     pub(in crate::pmem) swaps_pairs: bool,
+    /// Whether it multiplies eight words at once.
+    pub(in crate::pmem) multiplies_words: bool,
 }
 
 /// The widest non-temporal store.
@@ -55,7 +57,14 @@ impl Cpu {
             (_, 1) => Flush::Clflushopt,
             _ => Flush::Clflush,
         };
-        Cpu { stores, flush, swaps_pairs: is_x86_feature_detected!("cmpxchg16b") }
+        Cpu {
+            stores,
+            flush,
+            swaps_pairs: is_x86_feature_detected!("cmpxchg16b"),
+            multiplies_words: is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl"),
+        }
     }
 }
 
@@ -78,7 +87,9 @@ macro_rules! recoverable {
 }
 
 mod counters;
+mod wide;
 pub(in crate::pmem) use counters::*;
+pub(in crate::pmem) use wide::*;
 
 #[inline(always)]
 fn answer<T>(fault: u32, value: T) -> Result<T, Lost> {
@@ -118,6 +129,19 @@ pub(in crate::pmem) unsafe fn store_u64(to: *mut u64, value: u64) -> Result<(), 
     // SAFETY: one aligned store to a place that the caller vouches for or that may fault.
     let fault = unsafe {
         recoverable!("mov [{to}], {value}"; value = in(reg) value, to = in(reg) to, options(nostack, preserves_flags))
+    };
+    answer(fault, ())
+}
+
+/// A release store of 4 bytes.
+///
+/// # Safety
+/// See the module. `to` is aligned.
+#[inline(always)]
+pub(in crate::pmem) unsafe fn store_u32(to: *mut u32, value: u32) -> Result<(), Lost> {
+    // SAFETY: one aligned store to a place that the caller vouches for or that may fault.
+    let fault = unsafe {
+        recoverable!("mov [{to}], {value:e}"; value = in(reg) value, to = in(reg) to, options(nostack, preserves_flags))
     };
     answer(fault, ())
 }
@@ -182,15 +206,53 @@ read_modify_write!(
 
 /// Bytes that one turn of the loop of [`copy`] moves.
 const STRIDE: usize = 64;
-/// From so many bytes on `rep movsb` is faster than that loop.
-const REP_THRESHOLD: usize = 4096;
+/// From so many bytes on wider registers, or `rep movsb`, are faster than that loop.
+const WIDE_THRESHOLD: usize = 4096;
+/// From so many bytes on `rep movsb` is faster than the widest registers.
+const REP_THRESHOLD: usize = 8 << 10;
+/// Bytes that one turn of the loop of [`copy_wide`] moves.
+const WIDE_STRIDE: usize = 256;
+
+/// As [`copy`], of at least [`WIDE_STRIDE`] bytes by registers of 64 bytes: unlike `rep movsb` it does not keep the CPU from beginning
+/// what comes next.
+///
+/// # Safety
+/// As [`copy`], and the CPU has AVX-512.
+unsafe fn copy_wide(to: *mut u8, from: *const u8, len: usize) -> Result<(), Lost> {
+    let (last_to, last_from) = (to.wrapping_add(len - WIDE_STRIDE), from.wrapping_add(len - WIDE_STRIDE));
+    // SAFETY: whole strides but for the last one, which may begin among bytes that were copied before: all within `len` bytes
+    // of ranges that the caller vouches for or that may fault.
+    let fault = unsafe {
+        recoverable!(
+            "4:",
+            "vmovdqu64 zmm16, [{from}]", "vmovdqu64 zmm17, [{from} + 64]",
+            "vmovdqu64 zmm18, [{from} + 128]", "vmovdqu64 zmm19, [{from} + 192]",
+            "vmovdqu64 [{to}], zmm16", "vmovdqu64 [{to} + 64], zmm17",
+            "vmovdqu64 [{to} + 128], zmm18", "vmovdqu64 [{to} + 192], zmm19",
+            "add {from}, 256", "add {to}, 256", "dec {strides}",
+            "jnz 4b",
+            "vmovdqu64 zmm16, [{last_from}]", "vmovdqu64 zmm17, [{last_from} + 64]",
+            "vmovdqu64 zmm18, [{last_from} + 128]", "vmovdqu64 zmm19, [{last_from} + 192]",
+            "vmovdqu64 [{last_to}], zmm16", "vmovdqu64 [{last_to} + 64], zmm17",
+            "vmovdqu64 [{last_to} + 128], zmm18", "vmovdqu64 [{last_to} + 192], zmm19";
+            strides = inout(reg) (len - 1) / WIDE_STRIDE => _, to = inout(reg) to => _, from = inout(reg) from => _,
+            last_to = in(reg) last_to, last_from = in(reg) last_from,
+            out("xmm16") _, out("xmm17") _, out("xmm18") _, out("xmm19") _, options(nostack)
+        )
+    };
+    answer(fault, ())
+}
 
 /// Copies by ordinary stores; aligned words are copied whole.
 ///
 /// # Safety
 /// See the module. The ranges do not overlap.
 pub(in crate::pmem) unsafe fn copy(to: *mut u8, from: *const u8, len: usize) -> Result<(), Lost> {
-    if len >= REP_THRESHOLD {
+    if (WIDE_THRESHOLD..REP_THRESHOLD).contains(&len) && is_x86_feature_detected!("avx512f") {
+        // SAFETY: as the caller vouches; the CPU has AVX-512.
+        return unsafe { copy_wide(to, from, len) };
+    }
+    if len >= WIDE_THRESHOLD {
         // SAFETY: copies `len` bytes between ranges that the caller vouches for or that may fault.
         let fault = unsafe {
             recoverable!(

@@ -210,3 +210,26 @@ fn a_waiter_returns_at_once_when_the_word_has_changed() {
     region.futex_wait(PoolOffset(4), 0, Duration::from_millis(20)).unwrap();
     assert!(begin.elapsed() >= Duration::from_millis(20), "an unchanged word is waited for");
 }
+
+#[test]
+fn ones_are_doubled_up_to_the_first_other_word() {
+    let scratch = Scratch::new(MEMORY, 1 << 20);
+    let region = scratch.map();
+    let place = |index: u64| PoolOffset(4096 + 4 * index);
+    for (start, count) in (0..6).flat_map(|start| (0..20).map(move |count| (start, count))) {
+        for (end, other) in (0..=count).flat_map(|end| [0, 2, 257].map(|other| (end, other))) {
+            (0..32).for_each(|index| region.store_u32(place(index), 1).unwrap());
+            region.store_u32(place(start + end), other).unwrap();
+            let case = format!("{count} words from {start}, word {end} is {other}");
+            assert_eq!(region.double_ones(place(start), count).unwrap(), end, "{case}");
+            for index in 0..32 {
+                let expected = match index {
+                    _ if index == start + end => other,
+                    _ if (start..start + end).contains(&index) => 2,
+                    _ => 1,
+                };
+                assert_eq!(region.load_u32(place(index)).unwrap(), expected, "{case}: word {index}");
+            }
+        }
+    }
+}

@@ -14,6 +14,15 @@ fn marked_work(member: &Bound) -> Result<()> {
     worked
 }
 
+/// As a writer of a file does.
+fn marked_work_under_a_lock(member: &Bound) -> Result<()> {
+    let (mark, held) = member.enter_locking(LOCK)?;
+    let worked = member.region.work(member.member.slot);
+    drop(held);
+    drop(mark);
+    worked
+}
+
 fn cut_twice_seen(member: &Bound) -> Result<()> {
     let cut = member.cut()?;
     let before = member.region.seen()?;
@@ -22,11 +31,15 @@ fn cut_twice_seen(member: &Bound) -> Result<()> {
     Ok(())
 }
 
-/// A member that works, dying before its step `worker_dies`, and one that cuts, dying before its step `cutter_dies`.
-fn cut(worker_dies: u64, cutter_dies: u64, fault: Option<Fault>) {
+/// A way to work that a cut waits for.
+type Work = fn(&Bound) -> Result<()>;
+const WAYS: [Work; 2] = [marked_work, marked_work_under_a_lock];
+
+/// A member that does `work`, dying before its step `worker_dies`, and one that cuts, dying before its step `cutter_dies`.
+fn cut(work: Work, worker_dies: u64, cutter_dies: u64, fault: Option<Fault>) {
     let machine = Arc::new(Machine::new(2, fault, worker_dies != NEVER || cutter_dies != NEVER));
     let worker = member(&machine, 0, worker_dies);
-    let working = spawn(move || expect_alive(marked_work(&worker), &worker.region));
+    let working = spawn(move || expect_alive(work(&worker), &worker.region));
     let cutter = member(&machine, 1, cutter_dies);
     expect_alive(cut_twice_seen(&cutter), &cutter.region);
     working.join().expect("it ends");
@@ -36,23 +49,29 @@ fn cut(worker_dies: u64, cutter_dies: u64, fault: Option<Fault>) {
 
 #[test]
 fn nothing_moves_behind_the_gate() {
-    report(explore(4, || cut(NEVER, NEVER, None)));
+    report(WAYS.map(|work| explore(4, move || cut(work, NEVER, NEVER, None))).iter().sum());
 }
 
 #[test]
 fn the_mark_of_a_dead_member_ends_with_its_recovery() {
-    report((1..=STEPS).map(|step| explore(2, move || cut(step, NEVER, None))).sum());
+    let die = |work, step| explore(2, move || cut(work, step, NEVER, None));
+    report(WAYS.into_iter().flat_map(|work| (1..=STEPS + 4).map(move |step| die(work, step))).sum());
 }
 
 #[test]
 fn the_gate_of_a_dead_member_opens() {
-    report((1..=STEPS).map(|step| explore(2, move || cut(NEVER, step, None))).sum());
+    let die = |work, step| explore(2, move || cut(work, NEVER, step, None));
+    report(WAYS.into_iter().flat_map(|work| (1..=STEPS).map(move |step| die(work, step))).sum());
 }
 
 #[test]
 fn mistakes_are_found() {
     for fault in [Fault::Unmarked, Fault::GateBeforeMark] {
-        must_be_found(fault, 2, move || cut(NEVER, NEVER, Some(fault)));
+        for work in WAYS {
+            must_be_found(fault, 2, move || cut(work, NEVER, NEVER, Some(fault)));
+        }
     }
-    must_be_found(Fault::NotRecovered, 2, || cut(7, NEVER, Some(Fault::NotRecovered)));
+    for (work, step) in WAYS.into_iter().zip([7, 9]) {
+        must_be_found(Fault::NotRecovered, 2, move || cut(work, step, NEVER, Some(Fault::NotRecovered)));
+    }
 }

@@ -20,7 +20,7 @@ use crate::format::inode::Kind;
 use crate::format::stream::{
     HEADER_BYTES, Header, Identity, PROGRESS_BYTES, Position, Progress, Record, bad,
 };
-use crate::inode::advisory::{self, HandleId, LockMode};
+use crate::inode::advisory::{self, Holder, LockMode};
 use crate::inode::open::OpenInode;
 use crate::inode::table::Table;
 use crate::inode::{Core, Inode};
@@ -54,12 +54,12 @@ pub(super) struct Hidden {
 struct Hold {
     core: Arc<Core>,
     open: Arc<OpenInode>,
-    handle: HandleId,
+    holder: Holder,
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        let released = advisory::release_all(&self.core.store, &self.open, self.handle);
+        let released = advisory::release_all(&self.core.store, &self.open, &self.holder);
         if let Err(error) = released.and(self.core.open.close(&self.core.store, &self.open)) {
             tracing::error!(%error, "the state of a receive could not be closed");
         }
@@ -126,8 +126,8 @@ impl Hidden {
         let store = &core.store;
         let generation = hidden.state.kind(store)?.generation;
         let open = core.open.open(store, hidden.state.number, generation)?;
-        let hold = Hold { core: core.clone(), open, handle: HandleId::new() };
-        if !advisory::try_lock(store, &hold.open, hold.handle, 0, LockMode::Exclusive)? {
+        let hold = Hold { core: core.clone(), open, holder: Holder::default() };
+        if !advisory::try_lock(store, &hold.open, &hold.holder, 0, LockMode::Exclusive)? {
             let message = format!("snapshot {} is being received by another process", hex(&identity));
             return Err(Error::new(ErrorKind::Busy, message));
         }

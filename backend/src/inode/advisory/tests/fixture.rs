@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use crate::format::inode::{self, Birth, Kind, KindWord, at as inode_at};
 use crate::format::layout::{self, TABLE_INODE};
-use crate::inode::advisory::{HandleId, release_member};
+use crate::inode::advisory::{Holder, release_member};
 use crate::inode::open::{OpenInode, mask_bit};
 use crate::inode::table::{NewInode, Table};
 use crate::inode::{Core, Inode};
@@ -207,10 +207,10 @@ const CHILD_POOL: &str = "DAXCOW_ADVISORY_CHILD_POOL";
 
 /// In the child that [`Victim::start`] has started: does `acts` as a member of the pool and waits to be killed. Otherwise
 /// returns at once.
-pub(super) fn in_child(acts: impl FnOnce(&Member, HandleId)) {
+pub(super) fn in_child(acts: impl FnOnce(&Member, &Holder)) {
     let Some(path) = std::env::var_os(CHILD_POOL) else { return };
     let member = Member::join(Path::new(&path));
-    acts(&member, HandleId::new());
+    acts(&member, &Holder::default());
     File::create(PathBuf::from(path).with_extension("ready")).unwrap();
     loop {
         std::thread::park();

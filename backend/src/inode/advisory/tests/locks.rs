@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use super::super::held::HandleId;
+use super::super::held::Holder;
 use super::super::locks::{
     LOCKS, LockMode, LockState, LockStep, change, lock_state, release_all, try_lock, unlock,
 };
@@ -15,11 +15,11 @@ use LockMode::{Exclusive, Shared};
 
 /// A handle of a member, with the calls a file makes.
 #[derive(Clone, Copy)]
-struct Handle<'a>(&'a Member, HandleId);
+struct Handle<'a>(&'a Member, &'a Holder);
 
 impl Handle<'_> {
     fn new(member: &Member) -> Handle<'_> {
-        Handle(member, HandleId::new())
+        Handle(member, Box::leak(Box::default()))
     }
 
     fn lock(self, index: u8, mode: LockMode) -> bool {
@@ -71,7 +71,7 @@ fn a_lock_number_above_15_is_refused() {
     let pool = Pool::new();
     let member = pool.join();
     for index in [LOCKS, u8::MAX] {
-        let refused = try_lock(member.store(), &member.open, HandleId::new(), index, Shared);
+        let refused = try_lock(member.store(), &member.open, &Holder::default(), index, Shared);
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidInput);
     }
 }

@@ -67,7 +67,7 @@ pub(in crate::pmem) unsafe fn step_words(
 }
 
 /// Turns up to `count` words from `to` on from 1 to 2, in order, up to the first that is not 1; how many it turned. Nobody
-/// else stores to those that are 1.
+/// else stores to those that are 1. Four at once where they are aligned: others see each word as it was or as it is.
 ///
 /// # Safety
 /// See the module. `to` is aligned.
@@ -77,17 +77,37 @@ pub(in crate::pmem) unsafe fn double_ones(to: *mut u32, count: usize) -> Result<
     // SAFETY: aligned loads and stores of places that the caller vouches for or that may fault.
     let fault = unsafe {
         recoverable!(
+            "mov {equal:e}, 1",
+            "movd {ones}, {equal:e}",
+            "pshufd {ones}, {ones}, 0",
+            "movdqa {twos}, {ones}",
+            "paddd {twos}, {twos}",
+            "4:",
             "test {left}, {left}",
             "jz 5f",
-            "4:",
+            "test {to}, 15",
+            "jnz 6f",
+            "cmp {left}, 4",
+            "jb 6f",
+            "movdqa {four}, [{to}]",
+            "pcmpeqd {four}, {ones}",
+            "movmskps {equal:e}, {four}",
+            "cmp {equal:e}, 15",
+            "jne 6f",
+            "movdqa [{to}], {twos}",
+            "add {to}, 16",
+            "sub {left}, 4",
+            "jmp 4b",
+            "6:",
             "cmp dword ptr [{to}], 1",
             "jne 5f",
             "mov dword ptr [{to}], 2",
             "add {to}, 4",
             "dec {left}",
-            "jnz 4b",
+            "jmp 4b",
             "5:";
-            left = inout(reg) count => left, to = inout(reg) to => _, options(nostack)
+            left = inout(reg) count => left, to = inout(reg) to => _, ones = out(xmm_reg) _,
+            twos = out(xmm_reg) _, four = out(xmm_reg) _, equal = out(reg) _, options(nostack)
         )
     };
     answer(fault, count - left)
