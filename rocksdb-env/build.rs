@@ -33,7 +33,12 @@ fn main() {
     if !declares(&include, "rocksdb_write_buffer_manager_destroy") {
         sources.push("before_8_2.cc");
     }
-    let sources: Vec<PathBuf> = sources.iter().map(|name| cpp.join(name)).collect();
+    let mut sources: Vec<PathBuf> = sources.iter().map(|name| cpp.join(name)).collect();
+    if env::var_os("CARGO_FEATURE_CALLS").is_some() {
+        let calls = PathBuf::from("tests/requests/calls.cc");
+        println!("cargo::rerun-if-changed={}", calls.display());
+        sources.push(calls);
+    }
     compile::compile("daxcow_rocksdb_fs", cpp, &include, &sources);
 }
 

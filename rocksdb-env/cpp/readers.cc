@@ -22,7 +22,27 @@ bool Keep(Request*, const std::shared_ptr<void>&, ...) {
   return false;
 }
 
+// The SubmitReadAsync of a RocksDB that has one; no other calls ours.
+template <typename File, typename... Rest>
+auto SubmitBelow(File* below, FSReadRequest& request, Rest&&... rest)
+    -> decltype(below->SubmitReadAsync(request, std::forward<Rest>(rest)...)) {
+  return below->SubmitReadAsync(request, std::forward<Rest>(rest)...);
+}
+template <typename... Ignored>
+bool SubmitBelow(void*, FSReadRequest&, Ignored&&...) {
+  return false;
+}
+
 std::shared_ptr<char> NewBuffer(size_t len) { return {new char[len], std::default_delete<char[]>()}; }
+
+bool GiveBuffer(FSReadRequest* request) {
+  if (request->scratch != nullptr) {
+    return false;
+  }
+  const std::shared_ptr<char> buffer = NewBuffer(request->len);
+  request->scratch = buffer.get();
+  return Keep(request, buffer, 0);
+}
 
 // A file of the host whose FileSystem answers no requests without a buffer, as that of the pools beside it does.
 class BufferingFile : public rocksdb::FSRandomAccessFileOwnerWrapper {
@@ -32,10 +52,7 @@ class BufferingFile : public rocksdb::FSRandomAccessFileOwnerWrapper {
   IOStatus MultiRead(FSReadRequest* requests, size_t count, const IOOptions& options, IODebugContext* dbg) override {
     std::vector<FSReadRequest*> given;
     for (FSReadRequest* request = requests; request != requests + count; ++request) {
-      if (request->scratch == nullptr) {
-        const std::shared_ptr<char> buffer = NewBuffer(request->len);
-        request->scratch = buffer.get();
-        Keep(request, buffer, 0);
+      if (GiveBuffer(request)) {
         given.push_back(request);
       }
     }
@@ -44,6 +61,19 @@ class BufferingFile : public rocksdb::FSRandomAccessFileOwnerWrapper {
       request->scratch = nullptr;
     }
     return status;
+  }
+
+  // Overrides what RocksDB has since 11.8.
+  bool SubmitReadAsync(FSReadRequest& request, const IOOptions& options,
+                       std::function<void(FSReadRequest&)> answered, IODebugContext* dbg) {
+    if (!GiveBuffer(&request)) {
+      return SubmitBelow(target(), request, options, std::move(answered), dbg);
+    }
+    auto take_back = [answered = std::move(answered)](FSReadRequest& done) {
+      done.scratch = nullptr;
+      answered(done);
+    };
+    return SubmitBelow(target(), request, options, std::move(take_back), dbg);
   }
 };
 
@@ -109,13 +139,24 @@ IOStatus PoolRandomAccessFile::Read(uint64_t offset, size_t n, const IOOptions&,
 IOStatus PoolRandomAccessFile::MultiRead(FSReadRequest* requests, size_t count, const IOOptions& options,
                                          IODebugContext* dbg) {
   for (FSReadRequest* request = requests; request != requests + count; ++request) {
-    if (request->scratch == nullptr) {
-      ReadInPlace(request);
-    } else {
-      request->status = Read(request->offset, request->len, options, &request->result, request->scratch, dbg);
-    }
+    Answer(request, options, dbg);
   }
   return IOStatus::OK();
+}
+
+bool PoolRandomAccessFile::SubmitReadAsync(FSReadRequest& request, const IOOptions& options,
+                                           std::function<void(FSReadRequest&)> answered, IODebugContext* dbg) {
+  Answer(&request, options, dbg);
+  answered(request);
+  return true;
+}
+
+void PoolRandomAccessFile::Answer(FSReadRequest* request, const IOOptions& options, IODebugContext* dbg) {
+  if (request->scratch == nullptr) {
+    ReadInPlace(request);
+  } else {
+    request->status = Read(request->offset, request->len, options, &request->result, request->scratch, dbg);
+  }
 }
 
 void PoolRandomAccessFile::ReadInPlace(FSReadRequest* request) {
@@ -137,7 +178,10 @@ void PoolRandomAccessFile::ReadInPlace(FSReadRequest* request) {
   }
   const std::shared_ptr<char> copy = NewBuffer(request->len);
   request->status = ReadInto(request->offset, request->len, copy.get(), &request->result);
-  Keep(request, copy, 0);
+  if (!Keep(request, copy, 0)) {
+    request->result = Slice();
+    request->status = StatusOf(EFAULT, "While reading without a buffer from file", name_, std::strerror(EFAULT));
+  }
 }
 
 IOStatus PoolRandomAccessFile::GetFileSize(uint64_t* size) {

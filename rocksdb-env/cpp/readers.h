@@ -1,6 +1,7 @@
 // Files that are read: sequentially, at random, in place.
 #pragma once
 
+#include <functional>
 #include <mutex>
 #include <string>
 
@@ -56,6 +57,9 @@ class PoolRandomAccessFile : public rocksdb::FSRandomAccessFile {
   }
   // Overrides what RocksDB has since 10.5.
   IOStatus GetFileSize(uint64_t* size);
+  // Overrides what RocksDB has since 11.8: a request of a MultiRead by coroutines. It is answered at once.
+  bool SubmitReadAsync(FSReadRequest& request, const IOOptions&, std::function<void(FSReadRequest&)> answered,
+                       IODebugContext*);
 
  protected:
   IOStatus ReadInto(uint64_t offset, size_t n, char* into, Slice* result) const;
@@ -64,6 +68,7 @@ class PoolRandomAccessFile : public rocksdb::FSRandomAccessFile {
   const FilePtr file_;
 
  private:
+  void Answer(FSReadRequest* request, const IOOptions&, IODebugContext*);
   void ReadInPlace(FSReadRequest* request);
 
   std::once_flag pinned_;
