@@ -31,12 +31,14 @@ pub(crate) struct Directory {
     pub(crate) generation: u32,
 }
 
-/// Whether the caller holds the namespace lock.
+/// Whether anything can move while the caller looks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Lock {
-    /// It does: nothing moves.
+    /// The caller holds the namespace lock: nothing does.
     Held,
-    /// It does not: what is read is validated.
+    /// The caller has closed the gate, and looks for somebody from whom some names are hidden: nothing does.
+    Gate,
+    /// Neither: what is read is validated.
     Free,
 }
 
@@ -69,7 +71,7 @@ impl Directory {
             self.inode.expect(store, Kind::Directory, self.generation)?;
             read(&Tree::of(&store.space, self.inode.place)?)
         };
-        if lock == Lock::Held {
+        if lock != Lock::Free {
             return attempt();
         }
         if let Some(answer) = store.runtime.look_unlocked(self.inode.place, attempt)? {

@@ -92,7 +92,7 @@ fn walk(
             return Ok(Walked::ThroughFile);
         }
         let directory = Directory { inode: at.inode, generation: at.generation };
-        if lock == Lock::Free && is_hidden(&at.inode, name) {
+        if lock != Lock::Held && is_hidden(&at.inode, name) {
             return Ok(Walked::Missing);
         }
         match directory::lookup(store, &directory, name, lock) {
@@ -124,8 +124,8 @@ pub(crate) fn resolve(store: &Store, path: &Path) -> Result<Located> {
     resolve_with(store, path, Lock::Free)
 }
 
-/// As [`resolve`], for who may hold the namespace lock.
-pub(super) fn resolve_with(store: &Store, path: &Path, lock: Lock) -> Result<Located> {
+/// As [`resolve`], for who may hold the namespace lock or have closed the gate.
+pub(crate) fn resolve_with(store: &Store, path: &Path, lock: Lock) -> Result<Located> {
     let names = components(path)?;
     walk(store, &names, lock, |_| Ok(())).and_then(located).map_err(|error| error.at(path))
 }
@@ -148,7 +148,12 @@ pub(super) fn resolve_names(
 /// # Errors
 /// Those of [`components`], and damage; a file on the way is none.
 pub(crate) fn exists(store: &Store, path: &Path) -> Result<bool> {
-    walked_exists(walk(store, &components(path)?, Lock::Free, |_| Ok(()))).map_err(|error| error.at(path))
+    exists_with(store, path, Lock::Free)
+}
+
+/// As [`exists`], for who may hold the namespace lock or have closed the gate.
+pub(crate) fn exists_with(store: &Store, path: &Path, lock: Lock) -> Result<bool> {
+    walked_exists(walk(store, &components(path)?, lock, |_| Ok(()))).map_err(|error| error.at(path))
 }
 
 fn walked_exists(walked: Result<Walked>) -> Result<bool> {

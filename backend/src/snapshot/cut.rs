@@ -90,18 +90,24 @@ impl Cut {
         store.space.lower_all(&self.raised)
     }
 
-    /// One path and all below it.
-    pub(crate) fn of_path(core: &Core, path: &Path) -> Result<Cut> {
+    /// One path and all below it. `may` is asked first, with the gate closed: it may look names up by [`Lock::Gate`].
+    pub(crate) fn of_path(core: &Core, path: &Path, may: impl FnOnce() -> Result<()>) -> Result<Cut> {
         let names = components(path)?;
         Cut::take(core, |finder| {
+            may()?;
             let (inode, kind) = finder.resolve(&names).map_err(|error| error.at(path))?;
             finder.source(inode, kind, 0, 0)
         })
     }
 
-    /// The whole pool, or some paths of it with the directories that lead to them.
-    pub(crate) fn of_scope(core: &Core, scope: &[Vec<Vec<u8>>]) -> Result<Cut> {
+    /// The whole pool, or some paths of it with the directories that lead to them. `may` as in [`Cut::of_path`].
+    pub(crate) fn of_scope(
+        core: &Core,
+        scope: &[Vec<Vec<u8>>],
+        may: impl FnOnce() -> Result<()>,
+    ) -> Result<Cut> {
         Cut::take(core, |finder| {
+            may()?;
             let root = Directory::root(&core.store)?.inode;
             if scope.is_empty() {
                 return finder.source(root, Kind::Directory, ATTRIBUTE_SCOPE, 0);

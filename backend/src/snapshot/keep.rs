@@ -18,7 +18,7 @@ use crate::namespace::check_depth;
 use crate::namespace::directory::{self, Directory, Lock};
 use crate::namespace::path::components;
 use crate::namespace::reclaim::{self, Open};
-use crate::namespace::resolve::{HIDDEN_PREFIX, is_hidden};
+use crate::namespace::resolve::{self, HIDDEN_PREFIX, is_hidden};
 use crate::namespace::tree::{Authority, Namespace};
 use crate::namespace::visited::Visited;
 use crate::pmem::Flushed;
@@ -82,10 +82,11 @@ pub(crate) fn create<P: AsRef<Path>>(core: &Core, name: &str, paths: &[P]) -> Re
     let store = &core.store;
     let path = path_of(name)?;
     let scope = scope_of(paths)?;
-    if crate::namespace::resolve::exists(store, &path)? {
-        return Err(Error::new(ErrorKind::AlreadyExists, format!("there is a snapshot {name} already")));
-    }
-    let cut = Cut::of_scope(core, &scope)?;
+    // Behind the gate: before, a member that stands still in the middle of a change of names would be waited for.
+    let cut = Cut::of_scope(core, &scope, || match resolve::exists_with(store, &path, Lock::Gate)? {
+        true => Err(Error::new(ErrorKind::AlreadyExists, format!("there is a snapshot {name} already"))),
+        false => Ok(()),
+    })?;
     let built = place(store, cut, &path, true)?;
     let created = time_of(Table::get(store, built.top.number)?.birth(store)?.created);
     let paths = if scope.is_empty() {
@@ -155,13 +156,15 @@ pub(crate) fn discard(store: &Store, built: &Built) -> Result<()> {
 /// Makes a writable copy of `from` at `to`, sharing all blocks: a file, or a directory with everything below it at one
 /// instant.
 pub(crate) fn clone_tree(core: &Core, from: &Path, to: &Path) -> Result<()> {
-    if crate::namespace::resolve::exists(&core.store, to)? {
-        return Err(Error::new(ErrorKind::AlreadyExists, "the target of a clone exists already").at(to));
-    }
-    // Says too whether callers may see it.
-    crate::namespace::resolve::resolve(&core.store, from)?;
-    let cut = Cut::of_path(core, from)?;
-    place(&core.store, cut, to, false).map(|_| ())
+    let store = &core.store;
+    let cut = Cut::of_path(core, from, || {
+        if resolve::exists_with(store, to, Lock::Gate)? {
+            return Err(Error::new(ErrorKind::AlreadyExists, "the target of a clone exists already").at(to));
+        }
+        // Says too whether callers may see it.
+        resolve::resolve_with(store, from, Lock::Gate).map(drop)
+    })?;
+    place(store, cut, to, false).map(|_| ())
 }
 
 /// All snapshots, the oldest first.

@@ -49,7 +49,7 @@ const PATHS_AT_ONCE: usize = 8;
 pub(crate) fn rollback(core: &Core, name: &str, options: RollbackOptions) -> Result<()> {
     let store = &core.store;
     let path = path_of(name)?;
-    let cut = Cut::of_path(core, &path).map_err(|error| match error.kind() {
+    let cut = Cut::of_path(core, &path, || Ok(())).map_err(|error| match error.kind() {
         ErrorKind::NotFound => Error::new(ErrorKind::NotFound, format!("there is no snapshot {name}")),
         _ => error,
     })?;

@@ -12,9 +12,6 @@ use crate::fixture;
 /// A file that nobody but this process uses.
 const FREE: &str = "/free";
 
-/// How long an operation waits for a lock that a stopped member holds.
-const LOCK_PATIENCE: Duration = Duration::from_secs(60);
-
 /// What a stop was like for the others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stopped {
@@ -100,12 +97,9 @@ fn others(pool: &Pool, free: &File, id: libc::pid_t) -> Result<Stopped, String> 
         Err(error) if error.kind() == ErrorKind::Busy => {
             let wanted = format!("pid {id} ({}), which is stopped,", member.name);
             let text = error.to_string();
-            // Who changes a directory leaves it odd until the change is made: then the new name is looked for under the lock.
-            let names_are_held = member.holds.iter().any(|held| held.contains("namespace"));
-            let limit = Duration::from_secs(2) + if names_are_held { LOCK_PATIENCE } else { Duration::ZERO };
-            if !text.contains(&wanted) || start.elapsed() > limit {
+            if !text.contains(&wanted) || start.elapsed() > Duration::from_secs(2) {
                 return Err(format!(
-                    "expected Busy of {wanted:?} within {limit:?}, found {text:?} after {:?}",
+                    "expected Busy of {wanted:?} within 2 s, found {text:?} after {:?}",
                     start.elapsed()
                 ));
             }

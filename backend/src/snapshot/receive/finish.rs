@@ -73,7 +73,7 @@ fn assemble(core: &Core, header: &Header, hidden: &Hidden, parent: Option<&Named
     let store = &core.store;
     let cut = parent.map(|parent| {
         let name = String::from_utf8_lossy(&parent.name).into_owned();
-        Cut::of_path(core, &path_of(&name)?)
+        Cut::of_path(core, &path_of(&name)?, || Ok(()))
     });
     let mut assembly = Assembly {
         store,
