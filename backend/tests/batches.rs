@@ -34,6 +34,7 @@ fn a_closed_batch_lets_others_write_and_begins_anew() {
     assert_eq!(file.write_at(b"other", 0).unwrap_err().kind(), ErrorKind::Busy);
     batch.close();
     assert!(batch.is_empty());
+    assert_eq!(batch.len(), 0);
     assert_eq!(batch.write_at(b"?", 0).unwrap_err().kind(), ErrorKind::Stale);
     file.write_at(b" and", 4).unwrap();
     let other = file.batch().unwrap();

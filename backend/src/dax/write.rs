@@ -150,37 +150,39 @@ fn store_range_of(store: &Store, inode: &Inode, size: u64, offset: u64, from: So
     let (mut goal, mut placement) = (None, Placement::Any);
     while at < end {
         let start = FileBlock::of(at);
-        if placement == Placement::Any
-            && let Some(iomap) = known::in_place(store, inode, start, end.div_ceil(BLOCK_SIZE) - start.0)
-        {
-            let piece_end = end.min((start.0 + iomap.blocks) * BLOCK_SIZE);
-            overwriting.begin(store, inode)?;
-            if let Ok(data) = fill(store, &iomap, size, at..piece_end, from, at - offset) {
-                overwriting.fence_later(data);
-                goal = Some(next_block(&iomap));
-                at = piece_end;
-                if at < end {
-                    store.runtime.progress()?;
-                }
-                continue;
+        let blocks = end.div_ceil(BLOCK_SIZE) - start.0;
+        let known = match placement {
+            Placement::Any => known::in_place(store, inode, start, blocks),
+            Placement::Elsewhere => None,
+        };
+        let (iomap, write) = match known {
+            Some(iomap) => (iomap, None),
+            None => {
+                let write = Write::begin(store, inode, start, blocks, goal, placement)?;
+                (write.iomap, Some(write))
             }
-            // What that means, and what is to be done, says the way that knows nothing.
-            known::forget(inode, start.0);
-        }
-        let write = Write::begin(store, inode, start, end.div_ceil(BLOCK_SIZE) - start.0, goal, placement)?;
-        let iomap = write.iomap;
+        };
         let piece_end = end.min((start.0 + iomap.blocks) * BLOCK_SIZE);
         if iomap.action == Action::InPlace {
             overwriting.begin(store, inode)?;
-            known::looked_up_in_place(store, inode, start.0);
+            if write.is_some() {
+                known::looked_up_in_place(store, inode, start.0);
+            }
         } else if let Err(error) = overwriting.end(store) {
-            write.cancel();
+            write.into_iter().for_each(Write::cancel);
             return Err(error);
         }
-        match fill(store, &iomap, size, at..piece_end, from, at - offset) {
-            Ok(data) => overwriting.fence_later(write.end(data)?),
-            Err(error) => {
+        let filled = fill(store, &iomap, size, at..piece_end, from, at - offset);
+        match (filled, write) {
+            (Ok(data), Some(write)) => overwriting.fence_later(write.end(data)?),
+            (Ok(data), None) => overwriting.fence_later(data),
+            (Err(error), Some(write)) => {
                 placement = write.failed(error)?;
+                continue;
+            }
+            (Err(_), None) => {
+                // What that means, and what is to be done, says the way that knows nothing.
+                known::forget(inode, start.0);
                 continue;
             }
         }

@@ -6,9 +6,6 @@ use crate::format::inode::{at, field};
 use crate::space::Space;
 use crate::units::{BLOCK_SIZE, BlockNumber, FileBlock, PoolOffset};
 
-/// Bytes of a cache line.
-const LINE_SIZE: usize = 64;
-
 /// The extent map below one root word, as it was read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Tree {
@@ -153,10 +150,7 @@ impl Place {
         if self.exclusive || self.level == 0 {
             return;
         }
-        let node = self.entry.block.offset();
-        for line in (0..BLOCK_SIZE).step_by(LINE_SIZE) {
-            space.runtime.region.prefetch(node.add(line));
-        }
+        space.runtime.region.prefetch_range(self.entry.block.offset(), BLOCK_SIZE);
     }
 
     /// One level down, or how many blocks from here on are a hole.

@@ -328,8 +328,8 @@ impl Stager<'_> {
     /// The checked words of a node, or those of an empty one.
     fn words(&self, old: Option<Entry>, level: u8) -> Result<Box<[u64; 512]>> {
         let Some(old) = old else { return Ok(Box::new([0; 512])) };
-        let words = read_node(&self.space.runtime.region, old.block)?;
         let region = &self.space.runtime.region;
+        let words = read_node(region, old.block)?;
         let Some(bad) = region.first_bad_entry(&words, level - 1) else { return Ok(words) };
         let place = old.block.offset().add(bad as u64 * 8);
         Err(bad_entry(place, level - 1, words[bad]))

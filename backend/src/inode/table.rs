@@ -55,9 +55,7 @@ impl Table {
     pub(crate) fn prefetch(store: &Store, number: InodeNumber) {
         let offset = number.0.saturating_mul(INODE_SIZE);
         if let Some(start) = store.table_places.get(FileBlock::of(offset)) {
-            for line in (0..INODE_SIZE).step_by(64) {
-                store.runtime.region.prefetch(start.add(offset % BLOCK_SIZE + line));
-            }
+            store.runtime.region.prefetch_range(start.add(offset % BLOCK_SIZE), INODE_SIZE);
         }
     }
 

@@ -165,6 +165,14 @@ impl Region {
         }
     }
 
+    /// As [`Region::prefetch`], of the lines of `[at, at + len)`, which begins with one.
+    #[inline]
+    pub(crate) fn prefetch_range(&self, at: PoolOffset, len: u64) {
+        for line in (0..len).step_by(arch::LINE) {
+            self.prefetch(at.add(line));
+        }
+    }
+
     /// As [`Region::prefetch`], to be stored to soon.
     #[inline(always)]
     pub(crate) fn prefetch_for_store(&self, at: PoolOffset) {

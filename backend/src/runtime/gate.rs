@@ -11,10 +11,9 @@
 //! the cut comes, at the latest when the long operation has ended. Only one whose counter stands still for a second, being
 //! stuck or stopped, makes it Busy.
 
-use std::time::Duration;
-
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use super::member::{MARK_STRIPES, Member, mark, progress_of};
 use super::memory::{ByteLocks, Memory};

@@ -268,9 +268,8 @@ impl Space {
                 _ => 0,
             };
             blocks += taken;
-            if let Ok(taken @ 1..) = u32::try_from(taken) {
-                let (hint, shift) = chunk_hint(from);
-                region.sub_u32(hint, taken << shift)?;
+            if taken > 0 {
+                self.lower_hint(from, taken)?;
             }
             if taken < here {
                 break;

@@ -54,6 +54,11 @@ pub(crate) const fn chunk_hint(block: BlockNumber) -> (PoolOffset, u32) {
     (table.add(chunk / 2 * 4), (chunk % 2) as u32 * 16)
 }
 
+/// Blocks of a chunk, as its hint counts them.
+fn hinted(blocks: u64) -> u32 {
+    u32::try_from(blocks).unwrap_or(0)
+}
+
 /// Reads a node into ordinary memory.
 pub(crate) fn read_node(region: &Region, node: BlockNumber) -> Result<Box<[u64; 512]>> {
     let mut words = Box::new([0_u64; 512]);
@@ -179,8 +184,19 @@ impl Space {
     /// Lets a block that only the caller refers to be found again; it stays promised to whoever had it promised. The hint is
     /// raised first: it may be too high for a moment, never too low.
     pub(super) fn untake(&self, block: BlockNumber) -> Result<()> {
-        let (hint, shift) = chunk_hint(block);
-        self.runtime.region.add_u32(hint, 1 << shift)?;
+        self.raise_hint(block, 1)?;
         self.runtime.region.store_u32(layout::count(block), 0)
+    }
+
+    /// Says that `blocks` more blocks of the chunk that holds `block` are about to be free.
+    pub(super) fn raise_hint(&self, block: BlockNumber, blocks: u64) -> Result<()> {
+        let (hint, shift) = chunk_hint(block);
+        self.runtime.region.add_u32(hint, hinted(blocks) << shift).map(drop)
+    }
+
+    /// Says that so many blocks of that chunk are free no more.
+    pub(super) fn lower_hint(&self, block: BlockNumber, blocks: u64) -> Result<()> {
+        let (hint, shift) = chunk_hint(block);
+        self.runtime.region.sub_u32(hint, hinted(blocks) << shift).map(drop)
     }
 }

@@ -3,7 +3,7 @@
 //! Counts of blocks that lie side by side lie side by side, and change four at a time. Their lines are asked for before the
 //! first of them is changed: a locked instruction waits for everything before it, a line that is not there included.
 
-use super::counts::{COUNT_MAX, Stack, chunk_hint};
+use super::counts::{COUNT_MAX, Stack};
 use super::{Reference, Space, check_block_within};
 use crate::error::Result;
 use crate::format::entry::{self, Entry, lost};
@@ -176,12 +176,10 @@ impl Space {
             return Ok(0);
         }
         let here = run.blocks.min(CHUNK_BLOCKS - run.first.0 % CHUNK_BLOCKS);
-        let (hint, shift) = chunk_hint(run.first);
-        let hinted = |blocks: u64| u32::try_from(blocks).map_or(0, |blocks| blocks << shift);
-        region.add_u32(hint, hinted(here))?;
+        self.raise_hint(run.first, here)?;
         let freed = region.step_words(layout::count(run.first), here, Step::Free)?;
         if freed < here {
-            region.sub_u32(hint, hinted(here - freed))?;
+            self.lower_hint(run.first, here - freed)?;
         }
         region.add_u64(at::FREE_BLOCKS, freed)?;
         self.warm_run(run.first, freed);

@@ -5,7 +5,8 @@ pub(crate) mod batches;
 
 use std::ops::Deref;
 
-use daxcow_tests::fixture::HostFixture;
+use daxcow::units::BLOCK_SIZE;
+use daxcow_tests::fixture::{HostFixture, readable};
 use rocksdb::{DB, Options};
 
 /// A pool, and databases in it.
@@ -36,6 +37,13 @@ impl Fixture {
 
     pub(crate) fn try_open(&self, name: &str, options: &Options) -> Result<DB, rocksdb::Error> {
         DB::open(options, daxcow_rocksdb::path(self.path(name)).expect("a path in the pool"))
+    }
+
+    /// The place in the pool of byte `offset` of a file in it.
+    pub(crate) fn place_of(&self, path: &str, offset: u64) -> u64 {
+        let extents = readable(&self.pool, path).extents().expect("extents");
+        let extent = extents.iter().rfind(|extent| extent.offset <= offset).expect("it is mapped");
+        extent.block * BLOCK_SIZE + offset - extent.offset
     }
 
     /// Fails where there is anything beside the pool, or the pool is damaged.

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use common::batches::{last, open, write};
 use common::{Fixture, contents, options};
-use daxcow::units::BLOCK_SIZE;
 use daxcow::{CreateOptions, FileOptions, Pool};
 use daxcow_tests::fixture::{assert_clean, open_pool};
 use daxcow_tests::place::Place;
@@ -106,14 +105,6 @@ fn writers_go_on_without_reopening_when_there_is_space_again() {
     fixture.assert_sound();
 }
 
-/// The place in the pool of byte `offset` of a file.
-fn place_of(pool: &Pool, path: &str, offset: u64) -> u64 {
-    let file = pool.open_file(path, &FileOptions::new().read(true)).expect("the file opens");
-    let extents = file.extents().expect("extents");
-    let extent = extents.iter().rfind(|extent| extent.offset <= offset).expect("it is mapped");
-    extent.block * BLOCK_SIZE + offset - extent.offset
-}
-
 #[test]
 fn a_lost_page_of_a_table_fails_the_reads_of_its_keys_only() {
     for mmap_reads in [false, true] {
@@ -126,7 +117,7 @@ fn a_lost_page_of_a_table_fails_the_reads_of_its_keys_only() {
         (0..200).for_each(|number| try_put(&database, number).expect("put"));
         database.flush().expect("flush");
         let table = database.live_files().expect("files").remove(0).name;
-        let lost = place_of(&fixture.pool, &format!("/db{table}"), 400 << 10);
+        let lost = fixture.place_of(&format!("/db{table}"), 400 << 10);
         if let Err(why) = poison::lose(fixture.pool.path(), lost) {
             println!("SKIPPED: no page can be lost here: {why}");
             return;

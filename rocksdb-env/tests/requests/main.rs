@@ -9,8 +9,7 @@ use std::path::Path;
 
 use calls::{Answers, RandomAccessFile, Way, buffers_are_supported};
 use common::Fixture;
-use daxcow::units::BLOCK_SIZE;
-use daxcow::{FileOptions, Pool};
+use daxcow::Pool;
 use daxcow_tests::fixture::{file, free, put, readable};
 use daxcow_tests::poison;
 use daxcow_tests::rng::pattern;
@@ -121,14 +120,6 @@ fn answers_stay_when_the_file_is_closed_and_gone_until_they_are_given_back() {
     fixture.assert_sound();
 }
 
-/// The place in the pool of byte `offset` of a file.
-fn place_of(pool: &Pool, path: &str, offset: u64) -> u64 {
-    let file = pool.open_file(path, &FileOptions::new().read(true)).expect("the file opens");
-    let extents = file.extents().expect("extents");
-    let extent = extents.iter().rfind(|extent| extent.offset <= offset).expect("it is mapped");
-    extent.block * BLOCK_SIZE + offset - extent.offset
-}
-
 #[test]
 fn a_lost_page_fails_those_that_touch_it_only() {
     if !are_asked_for() {
@@ -141,7 +132,7 @@ fn a_lost_page_fails_those_that_touch_it_only() {
         let opened = RandomAccessFile::open(&fixture.path("f"), in_place);
         let whole = opened.multi_read(Way::MultiRead, &[(0, LEN)]);
         assert!(whole.all() == [(OK, &bytes[..])]);
-        if let Err(why) = poison::lose(fixture.pool.path(), place_of(&fixture.pool, "/f", 409_600)) {
+        if let Err(why) = poison::lose(fixture.pool.path(), fixture.place_of("/f", 409_600)) {
             println!("SKIPPED: no page can be lost here: {why}");
             return;
         }
