@@ -107,7 +107,9 @@ fn orphan(pool: &Pool, counter: &File) {
     });
     std::thread::sleep(Duration::from_millis(20));
     let path = pool.path().to_owned();
-    let child = Forked::start(|| {
+    let _child = Forked::start(|| {
+        // It runs: what a forked child lets go of before anything else, it has let go of.
+        say(&std::process::id().to_string());
         // Ends when the test does, whatever becomes of the parent.
         // The parent's thread holds the lock of the standard input.
         let mut input = std::fs::File::open("/dev/stdin").expect("the standard input");
@@ -122,7 +124,6 @@ fn orphan(pool: &Pool, counter: &File) {
         say(&format!("{kinds:?} {own:?}"));
         0
     });
-    say(&child.id().to_string());
     loop {
         std::thread::sleep(Duration::from_secs(1));
     }
