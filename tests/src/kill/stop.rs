@@ -72,7 +72,12 @@ pub fn stop(scene: &Scene, script: &Script, step: u64) -> Result<Stopped, String
 
 /// What another member can do while one is stopped.
 fn others(pool: &Pool, free: &File, id: libc::pid_t) -> Result<Stopped, String> {
-    let member = asked(pool, id)?;
+    let mut member = None;
+    quick("asking", || {
+        member = Some(asked(pool, id));
+        Ok(())
+    })?;
+    let member = member.ok_or("nobody was asked")??;
     if !(member.alive && member.stopped) {
         return Err(format!("info does not say that it is alive and stopped: {member:?}"));
     }

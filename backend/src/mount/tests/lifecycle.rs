@@ -1,6 +1,9 @@
 //! Creating, closing and opening again.
 
 use super::*;
+use crate::format::inode::SNAPSHOT_DIRECTORY;
+use crate::inode::table::Table;
+use crate::mount::info::info;
 
 #[test]
 fn a_closed_pool_opens_clean_with_the_counts_it_was_closed_with() {
@@ -127,4 +130,25 @@ fn what_cannot_be_created_leaves_nothing_behind() {
     assert_eq!(fails(&CreateOptions::new()), ErrorKind::InvalidInput);
     assert_eq!(fails(&options(16).max_inodes(1)), ErrorKind::InvalidInput);
     assert_eq!(fails(&CreateOptions::new().size(1 << 51)), ErrorKind::NoSpace);
+}
+
+#[test]
+fn who_asks_what_a_pool_is_does_not_wait_for_one_who_stands_in_a_change_of_snapshots() {
+    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let path = pool_in(&directory);
+    let core = new_pool(&path, 32);
+    let (other, opening) = reopen(&path);
+    let store = &core.store;
+    let all = Table::get(store, SNAPSHOT_DIRECTORY).unwrap();
+    assert_eq!(info(&other, &opening).unwrap().snapshots, Some(0));
+    {
+        let _namespace = store.runtime.lock(at::NAMESPACE).unwrap();
+        let _change = store.runtime.begin_change(all.place).unwrap();
+        let seen = info(&other, &opening).unwrap();
+        assert_eq!(seen.snapshots, None);
+        let holds: Vec<&str> =
+            seen.members.iter().flat_map(|member| &member.holds).map(String::as_str).collect();
+        assert_eq!(holds, ["the namespace lock"]);
+    }
+    assert_eq!(info(&other, &opening).unwrap().snapshots, Some(0));
 }
