@@ -44,7 +44,10 @@ impl Table {
             Some(known) if number.0 != 0 => known,
             _ => {
                 let found = Table::block(store, number, offset)?;
-                store.table_places.remember(block, found);
+                // A table of more blocks than the pool has is damage, and not worth memory.
+                if block.0 < store.space.pool_blocks()? {
+                    store.table_places.remember(block, found);
+                }
                 found
             }
         };

@@ -11,6 +11,7 @@
 //! are still held, and replaying it never meets a newer value. Replay is physical and idempotent, also when the one who
 //! replays dies.
 
+mod places;
 mod store;
 
 use std::sync::Arc;

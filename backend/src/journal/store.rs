@@ -2,14 +2,13 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
 use super::Journal;
+use super::places::Places;
 use crate::runtime::Runtime;
 use crate::space::Space;
-use crate::units::{FileBlock, PoolOffset};
 
 /// The storage below the files of one open pool.
 pub(crate) struct Store {
@@ -46,40 +45,6 @@ impl Store {
             table_places: Places::default(),
             inodes_in_use: InUse::default(),
         }
-    }
-}
-
-/// File blocks that this process remembers the places of.
-const PLACES: usize = 256;
-
-/// Where the first blocks of a file lie whose blocks never move; filled as they are found.
-pub(crate) struct Places {
-    /// By file block; 0: not known.
-    places: [AtomicU64; PLACES],
-}
-
-impl Default for Places {
-    fn default() -> Places {
-        Places { places: [const { AtomicU64::new(0) }; PLACES] }
-    }
-}
-
-impl Places {
-    /// The place of `block`, if it is known.
-    pub(crate) fn get(&self, block: FileBlock) -> Option<PoolOffset> {
-        let place = self.slot(block)?.load(Ordering::Relaxed);
-        (place != 0).then_some(PoolOffset(place))
-    }
-
-    /// Remembers the place of `block`, which must not move while this lives.
-    pub(crate) fn remember(&self, block: FileBlock, place: PoolOffset) {
-        if let Some(slot) = self.slot(block) {
-            slot.store(place.0, Ordering::Relaxed);
-        }
-    }
-
-    fn slot(&self, block: FileBlock) -> Option<&AtomicU64> {
-        self.places.get(usize::try_from(block.0).ok()?)
     }
 }
 

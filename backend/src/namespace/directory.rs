@@ -71,12 +71,12 @@ impl Directory {
         read: impl Fn(&Tree) -> Result<T>,
     ) -> Result<T> {
         match lock {
-            Lock::Held | Lock::Gate => self.attempt(store, &read),
+            Lock::Held | Lock::Gate => self.attempt(store, read),
             Lock::Free => self.reading_within(store, PATIENCE, &read),
         }
     }
 
-    fn attempt<T>(&self, store: &Store, read: &impl Fn(&Tree) -> Result<T>) -> Result<T> {
+    fn attempt<T>(&self, store: &Store, read: impl FnOnce(&Tree) -> Result<T>) -> Result<T> {
         self.inode.expect(store, Kind::Directory, self.generation)?;
         read(&Tree::of(&store.space, self.inode.place)?)
     }
@@ -136,7 +136,7 @@ pub(crate) fn count_within(store: &Store, directory: &Directory, patience: Durat
 
 fn entries(store: &Store, tree: &Tree) -> Result<Vec<Dirent>> {
     let mut entries = Vec::new();
-    walk(store, tree, &mut |bucket| {
+    walk(store, tree, &mut Position::default(), &mut |bucket| {
         entries.extend(bucket.entries(store)?);
         Ok(Walk::On)
     })?;
@@ -145,14 +145,18 @@ fn entries(store: &Store, tree: &Tree) -> Result<Vec<Dirent>> {
 
 /// Whether `directory` has no entries. The caller holds the namespace lock.
 pub(crate) fn is_empty(store: &Store, directory: &Directory) -> Result<bool> {
-    Ok(occupied_bucket(store, directory)?.is_none())
+    Ok(occupied_bucket(store, directory, &mut Position::default())?.is_none())
 }
 
-/// A bucket of `directory` that holds names. The caller holds the namespace lock.
-pub(super) fn occupied_bucket(store: &Store, directory: &Directory) -> Result<Option<Bucket>> {
-    directory.reading(store, Lock::Held, |tree| {
+/// The next bucket of `directory`, from `position` on, that holds names. The caller holds the namespace lock.
+pub(super) fn occupied_bucket(
+    store: &Store,
+    directory: &Directory,
+    position: &mut Position,
+) -> Result<Option<Bucket>> {
+    directory.attempt(store, |tree| {
         let mut found = None;
-        walk(store, tree, &mut |bucket| {
+        walk(store, tree, position, &mut |bucket| {
             if bucket.occupied(store)? == 0 {
                 return Ok(Walk::On);
             }
@@ -169,9 +173,27 @@ enum Walk {
     Stop,
 }
 
-/// Shows `visit` all buckets that hold names, by descending from the first one.
-fn walk(store: &Store, tree: &Tree, visit: &mut dyn FnMut(Bucket) -> Result<Walk>) -> Result<()> {
-    let mut waiting = vec![(0, 0)];
+/// How far a walk through the buckets of a directory has come: those that wait, with their depth. Buckets are never merged, so a
+/// walk may go on later; it does not see names that have come since to buckets that it has passed.
+pub(super) struct Position {
+    waiting: Vec<(u64, u32)>,
+}
+
+impl Default for Position {
+    /// Before the first bucket.
+    fn default() -> Position {
+        Position { waiting: vec![(0, 0)] }
+    }
+}
+
+/// Shows `visit` all buckets that hold names, from `position` on, by descending from the first one.
+fn walk(
+    store: &Store,
+    tree: &Tree,
+    position: &mut Position,
+    visit: &mut dyn FnMut(Bucket) -> Result<Walk>,
+) -> Result<()> {
+    let waiting = &mut position.waiting;
     while let Some((node, depth)) = waiting.pop() {
         match bucket::open(store, tree, node, depth)? {
             Node::Leaf(bucket) if visit(bucket)? == Walk::Stop => return Ok(()),

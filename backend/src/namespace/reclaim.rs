@@ -10,7 +10,7 @@
 //! and whoever goes on after a death, with whatever step, finds either a name or a mark that counts. The mark names the member
 //! that rolls back: while it lives others leave the tree to it, so that all handles are stale when its rollback returns.
 
-use super::directory::{self, Directory};
+use super::directory::{self, Directory, Position};
 use super::edit::Edit;
 use super::tree::{Authority, Namespace};
 use crate::error::Result;
@@ -36,7 +36,8 @@ pub(crate) fn reclaim_tree(store: &Store, top: &Directory) -> Result<Reclaimed> 
     let mut reclaimed = Reclaimed::default();
     let mut waiting = vec![*top];
     while let Some(directory) = waiting.pop() {
-        while step(store, &directory, &mut waiting, &mut reclaimed)? == Step::More {}
+        let mut position = Position::default();
+        while step(store, &directory, &mut position, &mut waiting, &mut reclaimed)? == Step::More {}
     }
     Ok(reclaimed)
 }
@@ -47,11 +48,12 @@ enum Step {
     Done,
 }
 
-/// Takes away the names of one bucket of `directory`, or frees it where there is none left. Directories that lose their
-/// name join those that wait.
+/// Takes away the names of one bucket of `directory`, the next one that holds some from `position` on, or frees it where there is
+/// none left. Directories that lose their name join those that wait.
 fn step(
     store: &Store,
     directory: &Directory,
+    position: &mut Position,
     waiting: &mut Vec<Directory>,
     reclaimed: &mut Reclaimed,
 ) -> Result<Step> {
@@ -66,7 +68,13 @@ fn step(
         }
         directory.inode.mark_replaced(store)?;
     }
-    let Some(bucket) = directory::occupied_bucket(store, directory)? else {
+    let mut next = directory::occupied_bucket(store, directory, position)?;
+    if next.is_none() {
+        // What was passed is empty now, unless somebody else has been there meanwhile.
+        *position = Position::default();
+        next = directory::occupied_bucket(store, directory, position)?;
+    }
+    let Some(bucket) = next else {
         reclaimed.inodes += u64::from(release(store, &directory.inode, directory.generation));
         return Ok(Step::Done);
     };
