@@ -80,7 +80,7 @@ for ((round = 0; round < rounds; round++)); do
         say "round $((round + 1))/$rounds, $side: $wall s, $cpu s of the processor"
         record "testset $testset, size $size" "$side" "$wall"
         record "the same, time of the processor" "$side" "$cpu"
-    done < <(rotated "$round" "${sides[@]}")
+    done < <(balanced "$round" "${sides[@]}")
 done
 
 report --name speedtest1 --title "speedtest1 in $dir" --unit s --better lower --reference 'daxcow delete' \

@@ -164,6 +164,9 @@ pub(crate) struct Import {
     /// The directory in which it was measured
     #[arg(long)]
     pub(crate) medium: PathBuf,
+    /// Whether pools flushed
+    #[arg(long, default_value = "as the notes say")]
+    pub(crate) flush: String,
     /// The command that measured it
     #[arg(long)]
     pub(crate) command: String,

@@ -18,7 +18,8 @@ use anyhow::{Context, Result};
 
 use crate::ours;
 use crate::report::Sheet;
-use crate::run::{Findings, Run, rotated};
+use crate::run::{Findings, Run};
+use crate::turns::balanced;
 use database::{POOL, SIDES, Side};
 use workload::{Start, WORKLOADS};
 
@@ -36,7 +37,7 @@ pub(crate) fn run(run: &Run) -> Result<Findings> {
                 workload::fill_for_reading(run, side, keys)?;
             }
             for workload in &WORKLOADS {
-                for index in rotated(round, SIDES.len()) {
+                for index in balanced(round, SIDES.len()) {
                     let side = SIDES[index];
                     run.step(&format!("{}, {count} threads, {}", workload.name, side.name()));
                     let rate = workload

@@ -14,7 +14,8 @@ use crate::args::Clock;
 use crate::host;
 use crate::ours::{self, BLOCK};
 use crate::report::{Sheet, Table};
-use crate::run::{Budget, Run, Spots, rotated};
+use crate::run::{Budget, Run, Spots};
+use crate::turns::balanced;
 use crate::worker::{Done, Job, together};
 
 const OURS: &str = "daxcow";
@@ -93,10 +94,10 @@ pub(super) fn run(run: &Run) -> Result<[Table; 2]> {
     run.expect(run.rounds() as usize * CREWS.len() * Work::ALL.len() * 2);
     for round in 0..run.rounds() {
         for work in Work::ALL {
-            // What one alone does, by side.
-            let mut alone = [0.0; 2];
-            for crew in &CREWS {
-                for index in rotated(round, 2) {
+            let mut rates = [[0.0; 2]; CREWS.len()];
+            for number in balanced(round, CREWS.len()) {
+                let crew = &CREWS[number];
+                for index in balanced(round, 2) {
                     let (side, ours) = [(OURS, true), (HOST, false)][index];
                     run.step(&format!("{}, {}, {side}", work.name(), crew.name));
                     let site = |number: usize| {
@@ -113,12 +114,19 @@ pub(super) fn run(run: &Run) -> Result<[Table; 2]> {
                     } else {
                         threads(&sites, work, time)?
                     };
-                    let rate: f64 = done.iter().map(|done| done.operations_per_second).sum();
-                    let case = format!("{}: {}", work.name(), crew.name);
-                    sheet.add(&case, side, rate);
-                    match crew.count {
-                        1 => alone[index] = rate,
-                        _ => gains.add(&case, side, rate / alone[index]),
+                    rates[number][index] = done.iter().map(|done| done.operations_per_second).sum();
+                }
+            }
+            // What one alone does, by side.
+            let mut alone = [0.0; 2];
+            for (crew, rates) in CREWS.iter().zip(rates) {
+                let case = format!("{}: {}", work.name(), crew.name);
+                for (index, side) in [OURS, HOST].into_iter().enumerate() {
+                    sheet.add(&case, side, rates[index]);
+                    if crew.count == 1 {
+                        alone[index] = rates[index];
+                    } else {
+                        gains.add(&case, side, rates[index] / alone[index]);
                     }
                 }
             }
