@@ -83,7 +83,7 @@ for ((round = 0; round < rounds; round++)); do
     done < <(balanced "$round" "${sides[@]}")
 done
 
-report --name speedtest1 --title "speedtest1 in $dir" --unit s --better lower --reference 'daxcow delete' \
+report --name speedtest1 --title "speedtest1 in $dir" --unit s --better lower --reference 'daxcow delete' "${sides[@]/#/--side=}" \
     --library "libsqlite3-0 $(version_of libsqlite3-0)" \
     --note "one process, synchronous=FULL; memdb keeps the database on the heap: the ceiling" \
     --note "on tmpfs the unix VFS's syncs do nothing on the medium; daxcow's stores are flushed and fenced as on pmem"

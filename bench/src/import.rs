@@ -63,5 +63,7 @@ fn table(import: &Import, text: &str) -> Result<Table> {
             sheet.add(case, side, figure);
         }
     }
-    Ok(sheet.finish(&[&import.reference]))
+    let order: Vec<&str> =
+        std::iter::once(&import.reference).chain(&import.side).map(String::as_str).collect();
+    Ok(sheet.finish(&order))
 }

@@ -113,12 +113,15 @@ mod tests {
     }
 
     #[test]
-    fn few_rounds_begin_with_different_sides() {
+    fn three_rounds_begin_with_different_sides_and_no_pair_comes_twice() {
         for count in 3..=12 {
             let mut first: Vec<usize> = (0..3).filter_map(|round| balanced(round, count).next()).collect();
             first.sort_unstable();
             first.dedup();
             assert_eq!(first.len(), 3, "{count} sides");
+            let (_, followers) = census(count, 3);
+            let twice = followers.concat().into_iter().any(|times| times > 1);
+            assert!(!twice || count == 3, "{count} sides");
         }
     }
 }
