@@ -71,10 +71,14 @@ for ((round = 0; round < rounds; round++)); do
         workload "$round" "$count" readrandom+mmap_read read readrandom --use_existing_db=1 --reads="$reads" --mmap_read=1
         workload "$round" "$count" overwrite read overwrite --use_existing_db=1
         workload "$round" "$count" readwhilewriting read readwhilewriting --use_existing_db=1
+        # Both sides write as much beside the readers: 5 MB a second.
+        workload "$round" "$count" readwhilewriting+limit read readwhilewriting --use_existing_db=1 \
+            --benchmark_write_rate_limit=5000000
     done
 done
 
 report --name db_bench --title "db_bench in $dir" --unit "operations/s" --better higher --reference daxcow \
     --library "rocksdb-tools $(version_of rocksdb-tools)" \
     --note "num=$num for each thread, $reads reads in readrandom, values of 100 bytes, no compression, block cache and all else as db_bench has it" \
+    --note "readwhilewriting: only reads are counted, the writer makes no pause and one side's may write more; +limit: the writer is held to 5 MB/s" \
     --note "fillsync: every write is synced; on tmpfs posix's sync does nothing on the medium, daxcow's stores are flushed and fenced as on pmem"

@@ -68,6 +68,7 @@ pub(crate) fn run(run: &Run) -> Result<Findings> {
         versions: versions.into_iter().collect(),
         notes: vec![
             format!("random places in files of {}, every page written before", bytes(u64::from(len))),
+            "all of the pools has been written once before; tmpfs gives and takes pages as its files grow and are cut".to_owned(),
             "daxcow, durable: write_at returns when the data is flushed and fenced; append needs sync for its size".to_owned(),
             "tmpfs, durable: fdatasync, which has nothing to do on tmpfs; mmap: msync of the range, the same".to_owned(),
             "floor: copies to and from a mapping of a tmpfs file; non-temporal: stores around the cache and one sfence"

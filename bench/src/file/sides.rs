@@ -287,7 +287,9 @@ impl Sides {
 impl Shared {
     /// A file of `len` bytes.
     fn new(pool: Pool, len: u64) -> Result<Shared> {
-        Ok(Shared { file: ours::written(&pool, "/shared", len)?, pool })
+        let file = ours::written(&pool, "/shared", len)?;
+        ours::touch(&pool)?;
+        Ok(Shared { pool, file })
     }
 
     /// Each write goes to other blocks, until half of them have been written; then a new snapshot shares them all again.

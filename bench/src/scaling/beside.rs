@@ -188,6 +188,15 @@ fn in_pool(
     let mut buffer = [0x5a; BLOCK_BYTES];
     let mut spots = Spots::new();
     let mut spot = || spots.below(len / BLOCK) * BLOCK;
+    // Once before, as a new member has no page of the pool in its mapping.
+    for block in 0..len / BLOCK {
+        match work {
+            Work::Read => file.read_exact_at(&mut buffer, block * BLOCK)?,
+            Work::Overwrite => file.write_at(&buffer, block * BLOCK)?,
+            Work::Append => drop(pool.open_file(&own, &ours::CREATE)?.append(&buffer)?),
+            Work::CreateAndRemove => {}
+        }
+    }
     begin()?;
     match work {
         Work::Read => budget.spend(|_| Ok(file.read_exact_at(&mut buffer, spot())?)),

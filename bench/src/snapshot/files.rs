@@ -27,6 +27,7 @@ pub(super) fn by_size(run: &Run, mounts: &[LoopMount], findings: &mut Findings) 
         }
         let stores = Stores::new(run, beside, size, 0, size <= BESIDE_MAX)?;
         let ways = stores.ways();
+        warm_up(&stores, &ways)?;
         for round in 0..run.rounds() {
             for index in balanced(round, ways.len()) {
                 let (name, way) = &ways[index];
@@ -60,6 +61,7 @@ pub(super) fn by_extents(run: &Run, mounts: &[LoopMount], findings: &mut Finding
             stores.scatter(count)?;
         }
         let extents = stores.pool.open_file("/data", &crate::ours::CREATE)?.extents()?.len();
+        warm_up(&stores, &ways)?;
         for round in 0..run.rounds() {
             for index in balanced(round, ways.len()) {
                 let (name, way) = &ways[index];
@@ -73,6 +75,14 @@ pub(super) fn by_extents(run: &Run, mounts: &[LoopMount], findings: &mut Finding
     let order: Vec<&str> = ways.iter().map(|(name, _)| name.as_str()).collect();
     findings.tables.extend(sheets.finish(&order));
     stores.remove()
+}
+
+/// Has each way make a copy and remove it, so that nobody is the first to use space in what is measured.
+pub(super) fn warm_up(stores: &Stores<'_>, ways: &[(String, Way)]) -> Result<()> {
+    for (name, way) in ways {
+        way.copy(stores).and_then(|()| way.remove(stores)).with_context(|| name.clone())?;
+    }
+    stores.settle()
 }
 
 /// Copies and removes, over and over for a while.

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use crate::ours::{self, BLOCK};
 use crate::report::{Sheet, Table};
 use crate::run::{Run, Spots, bytes, timed};
+use crate::snapshot::files::warm_up;
 use crate::snapshot::loop_mount::LoopMount;
 use crate::snapshot::way::{SNAPSHOT, Stores, Way};
 use crate::turns::balanced;
@@ -33,6 +34,7 @@ pub(super) fn run(run: &Run, mounts: &[LoopMount]) -> Result<Table> {
         }
         let extents = stores.pool.open_file("/data", &ours::CREATE)?.extents()?.len();
         let pieces = if extents == 1 { "1 extent".to_owned() } else { format!("{extents} extents") };
+        warm_up(&stores, &ways)?;
         for round in 0..run.rounds() {
             for index in balanced(round, ways.len()) {
                 let (name, way) = (&order[index], &ways[index].1);

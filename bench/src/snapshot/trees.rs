@@ -57,6 +57,11 @@ pub(super) fn run(run: &Run, mounts: &[LoopMount]) -> Result<[Table; 3]> {
     run.expect(counts.len() * run.rounds() as usize * ways.len());
     for &count in counts {
         fill(&pool, &ways, count)?;
+        // Nobody is the first to use space, in what is measured.
+        for (name, way) in &ways {
+            way.copy(&pool).with_context(|| format!("{name} of {count} files"))?;
+            way.remove_copy(&pool)?;
+        }
         for round in 0..run.rounds() {
             for index in balanced(round, ways.len()) {
                 let (name, way) = &ways[index];
