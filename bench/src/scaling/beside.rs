@@ -66,6 +66,9 @@ const fn crew(name: &'static str, count: usize, processes: bool, shared: bool) -
     Crew { name, count, processes, shared }
 }
 
+/// Bytes that are appended before the file begins anew.
+const APPENDED: u64 = 32 << 20;
+
 const CREWS: [Crew; 6] = [
     crew("1 thread", 1, false, false),
     crew("2 threads, separate", 2, false, false),
@@ -80,10 +83,11 @@ pub(super) fn run(run: &Run) -> Result<[Table; 2]> {
     let mut sheet = Sheet::rates("beside", title, "operations/s, together", OURS);
     let mut gains =
         Sheet::rates("gain", "What a second thread or process brings", "times what one does", OURS);
-    let len = run.effort().pick(1 << 20, 32 << 20, 128 << 20);
+    // One file alone is larger than the caches already: two that together are too large for them would be slower for that.
+    let len = run.effort().pick(1 << 20, 128 << 20, 256 << 20);
     let time = Duration::from_millis(run.effort().pick(10, 60, 500));
     let pool_path = run.path("scaling.pool");
-    let pool = ours::pool(&pool_path, 8 * len + (64 << 20), run.flush())?;
+    let pool = ours::pool(&pool_path, 2 * len + 2 * APPENDED + (64 << 20), run.flush())?;
     for directory in ["a", "b"] {
         pool.create_dir(directory)?;
         drop(ours::written(&pool, &format!("{directory}/data"), len)?);
@@ -91,6 +95,7 @@ pub(super) fn run(run: &Run) -> Result<[Table; 2]> {
         std::fs::create_dir(&host).with_context(|| format!("make {}", host.display()))?;
         drop(host::written(&host.join("data"), len)?);
     }
+    ours::touch(&pool)?;
     run.expect(run.rounds() as usize * CREWS.len() * Work::ALL.len() * 2);
     for round in 0..run.rounds() {
         for work in Work::ALL {
@@ -184,18 +189,19 @@ fn in_pool(
     let pool = Pool::open_shared(pool, &OpenOptions::new())?;
     let file = pool.open_file(site.directory.join("data"), &ours::CREATE)?;
     let own = site.directory.join(&site.own);
-    let len = file.len()?;
+    let blocks = file.len()? / BLOCK;
     let mut buffer = [0x5a; BLOCK_BYTES];
     let mut spots = Spots::new();
-    let mut spot = || spots.below(len / BLOCK) * BLOCK;
+    let mut spot = || spots.below(blocks) * BLOCK;
     // Once before, as a new member has no page of the pool in its mapping.
-    for block in 0..len / BLOCK {
-        match work {
-            Work::Read => file.read_exact_at(&mut buffer, block * BLOCK)?,
-            Work::Overwrite => file.write_at(&buffer, block * BLOCK)?,
-            Work::Append => drop(pool.open_file(&own, &ours::CREATE)?.append(&buffer)?),
-            Work::CreateAndRemove => {}
+    match work {
+        Work::Read => (0..blocks).try_for_each(|block| file.read_exact_at(&mut buffer, block * BLOCK))?,
+        Work::Overwrite => (0..blocks).try_for_each(|block| file.write_at(&buffer, block * BLOCK))?,
+        Work::Append => {
+            let growing = pool.open_file(&own, &ours::CREATE)?;
+            (0..APPENDED / BLOCK).try_for_each(|_| growing.append(&buffer).map(drop))?;
         }
+        Work::CreateAndRemove => {}
     }
     begin()?;
     match work {
@@ -204,7 +210,7 @@ fn in_pool(
         Work::Append => {
             let growing = pool.open_file(&own, &ours::CREATE)?;
             let micros = budget.spend_after(
-                len / BLOCK,
+                APPENDED / BLOCK,
                 || Ok(growing.set_len(0)?),
                 |_| Ok(growing.append(&buffer).map(drop)?),
             );
@@ -222,10 +228,10 @@ fn on_host(site: &Site, work: Work, budget: Budget, begin: impl FnOnce() -> Resu
     use std::io::{Seek, Write};
     let file = host::open(&site.directory.join("data"))?;
     let own = site.directory.join(&site.own);
-    let len = file.metadata().context("stat")?.len();
+    let blocks = file.metadata().context("stat")?.len() / BLOCK;
     let mut buffer = [0x5a; BLOCK_BYTES];
     let mut spots = Spots::new();
-    let mut spot = || spots.below(len / BLOCK) * BLOCK;
+    let mut spot = || spots.below(blocks) * BLOCK;
     begin()?;
     match work {
         Work::Read => budget.spend(|_| file.read_exact_at(&mut buffer, spot()).context("pread")),
@@ -236,8 +242,8 @@ fn on_host(site: &Site, work: Work, budget: Budget, begin: impl FnOnce() -> Resu
                 growing.set_len(0).context("ftruncate")?;
                 (&growing).rewind().context("lseek")
             };
-            let micros =
-                budget.spend_after(len / BLOCK, empty, |_| (&growing).write_all(&buffer).context("write"));
+            let micros = budget
+                .spend_after(APPENDED / BLOCK, empty, |_| (&growing).write_all(&buffer).context("write"));
             std::fs::remove_file(&own).context("unlink")?;
             micros
         }
