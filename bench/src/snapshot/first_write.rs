@@ -67,7 +67,7 @@ fn name_of(name: &str, way: &Way) -> String {
 /// How long the first write after each of many copies took.
 fn first_writes(run: &Run, stores: &Stores<'_>, way: &Way) -> Result<Vec<Duration>> {
     let most = run.effort().pick(3, 300, 2_000);
-    let enough = Duration::from_millis(run.effort().pick(10, 100, 1_500));
+    let enough = Duration::from_millis(run.effort().pick(10, 250, 1_500));
     let file = stores.pool.open_file("/data", &ours::CREATE)?;
     let started = Instant::now();
     let mut spots = Spots::new();
