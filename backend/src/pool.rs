@@ -80,7 +80,8 @@ impl Pool {
     ///
     /// # Errors
     /// `NotFound`, `PermissionDenied`, `NotAPool`, `UnsupportedVersion`, `UnsupportedMedium`, `Corrupt` where the file is
-    /// truncated or damaged, `Busy` where all member slots are taken.
+    /// truncated or damaged, `Busy` where all member slots are taken, or another process is opening, closing or repairing the
+    /// pool for longer than a minute, as a stopped one may.
     pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Pool> {
         let path = path.as_ref();
         let (core, opening) = mount::open::open(path, options)?;
@@ -109,7 +110,8 @@ impl Pool {
     /// same and says nothing.
     ///
     /// # Errors
-    /// `Io` where the last sync failed, `Busy`, `MediaError`.
+    /// `Io` where the last sync failed; `Busy` where another process is opening or closing the pool for longer than a minute,
+    /// after which this one counts as dead, and whoever opens next recovers; `MediaError`.
     pub fn close(self) -> Result<()> {
         match Arc::try_unwrap(self.inner) {
             Ok(inner) => mount::close::close(inner.core),

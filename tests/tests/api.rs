@@ -47,7 +47,7 @@ fn a_pool_says_what_it_is() {
     let second = open_pool(place.pool());
     snapshot(&pool, "s");
     let info = pool.info().expect("info");
-    assert_eq!((info.size_bytes, info.format_version, info.snapshots), (64 << 20, 1, 1));
+    assert_eq!((info.size_bytes, info.format_version, info.snapshots), (64 << 20, 1, Some(1)));
     assert!(info.uuid.len() >= 32, "{}", info.uuid);
     assert_eq!(info.members.len(), 2, "{:?}", info.members);
     assert_eq!(info.members.iter().filter(|member| member.this).count(), 1);

@@ -231,7 +231,7 @@ impl Core {
     }
 
     /// Ends this process's membership as its death does.
-    #[cfg(feature = "sim")]
+    #[cfg(any(test, feature = "sim"))]
     pub(crate) fn abandon(mut self) {
         self.closer = None;
     }

@@ -4,6 +4,7 @@
 //! member died since the first opening, no sync failed, nothing was left over. Otherwise the next to open counts anew.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::recover::reclaim;
 use super::superblocks;
@@ -15,6 +16,7 @@ use crate::inode::Core;
 use crate::pmem::{Flushed, Mistake, Region, mistake};
 use crate::runtime::at;
 use crate::runtime::member::{MEMBERS_BYTE, OPENING_BYTE, any_slot_in_use};
+use crate::runtime::robust::PATIENCE;
 use crate::units::{CHUNK_SIZE, PoolOffset};
 
 /// Ends this handle; the last one of the process ends its membership and says how that went.
@@ -24,6 +26,12 @@ pub(crate) fn close(core: Arc<Core>) -> Result<()> {
 
 /// What a member does last. A forked child, which is no member, does nothing.
 pub(super) fn leave(core: &Core) -> Result<()> {
+    leave_within(core, PATIENCE)
+}
+
+/// As [`leave`]; `Busy` where others are opening or closing the pool for longer than `patience`. Then the slot stays in use,
+/// and whoever meets it takes the member for dead, which costs nobody anything but a recovery.
+pub(super) fn leave_within(core: &Core, patience: Duration) -> Result<()> {
     let runtime = &core.store.runtime;
     if runtime.region.check_fork().is_err() {
         return Ok(());
@@ -31,7 +39,10 @@ pub(super) fn leave(core: &Core) -> Result<()> {
     // The slot stays in use, and whoever meets it replays the lane.
     runtime.check_lost()?;
     let left = give_back(core);
-    runtime.lock_file.exclusive_wait(OPENING_BYTE)?;
+    let alone = runtime.lock_file.exclusive_within(OPENING_BYTE, patience);
+    if alone.is_err() {
+        return left.and(alone);
+    }
     if left.is_err() {
         runtime.region.add_u64(at::DEATHS, 1)?;
     }

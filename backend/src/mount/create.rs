@@ -24,6 +24,7 @@ use crate::os::process::{self, random_bytes};
 use crate::pmem::{Access, MapOptions, Region};
 use crate::runtime::at;
 use crate::runtime::member::{MEMBERS_BYTE, OPENING_BYTE};
+use crate::runtime::robust::PATIENCE;
 use crate::units::{BLOCK_SIZE, InodeNumber};
 
 /// The fewest inodes a pool may be limited to.
@@ -89,7 +90,7 @@ fn fill(
     after: impl FnOnce(&Store) -> Result<()>,
 ) -> Result<Arc<Core>> {
     let lock_file = LockFile::open(path)?;
-    lock_file.exclusive_wait(OPENING_BYTE)?;
+    lock_file.exclusive_within(OPENING_BYTE, PATIENCE)?;
     if !lock_file.try_exclusive(MEMBERS_BYTE)? {
         return Err(Error::new(ErrorKind::Busy, "the pool that is to be overwritten is in use"));
     }

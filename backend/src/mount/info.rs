@@ -1,6 +1,7 @@
 //! What a pool is, and who has it open.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::open::{Opening, RecoveryInfo};
 use super::recover::for_each_inode;
@@ -13,7 +14,7 @@ use crate::format::superblock::VERSION;
 use crate::inode::Core;
 use crate::inode::open::mask_bit;
 use crate::inode::table::Table;
-use crate::namespace::directory::{self, Directory, Lock};
+use crate::namespace::directory::{self, Directory};
 use crate::os::process;
 use crate::pmem::Access;
 use crate::pmem::medium::Durability;
@@ -50,8 +51,8 @@ pub struct PoolInfo {
     pub read_only_since: Option<String>,
     /// Who has it open for writing; nobody where this process has it open for reading only.
     pub members: Vec<MemberInfo>,
-    /// Its snapshots.
-    pub snapshots: u64,
+    /// Its snapshots; nothing while a member stands still in the middle of making or removing one, as a stopped one may.
+    pub snapshots: Option<u64>,
 }
 
 /// A process that has a pool open for writing.
@@ -97,10 +98,17 @@ pub(crate) fn info(core: &Core, opening: &Opening) -> Result<PoolInfo> {
     })
 }
 
-fn snapshots(core: &Core) -> Result<u64> {
+/// Who asks what a pool is may want to know whom others wait for, and does not wait long himself.
+const SNAPSHOTS_WITHIN: Duration = Duration::from_millis(100);
+
+fn snapshots(core: &Core) -> Result<Option<u64>> {
     let inode = Table::get(&core.store, SNAPSHOT_DIRECTORY)?;
     let directory = Directory { inode, generation: inode.kind(&core.store)?.generation };
-    Ok(directory::list(&core.store, &directory, Lock::Free)?.len() as u64)
+    match directory::count_within(&core.store, &directory, SNAPSHOTS_WITHIN) {
+        Ok(count) => Ok(Some(count)),
+        Err(error) if error.kind() == ErrorKind::Busy => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn members(core: &Core) -> Result<Vec<MemberInfo>> {

@@ -13,7 +13,7 @@
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::options::OpenOptions;
 use super::rebuild::{Rebuilt, rebuild};
@@ -30,6 +30,7 @@ use crate::pmem::{Access, FailedSync, MapOptions, Mistake, Region, mistake};
 use crate::runtime::member::{
     Claim, MEMBERS_BYTE, Member, OPENING_BYTE, any_slot_in_use, claim_slot, occupy,
 };
+use crate::runtime::robust::PATIENCE;
 use crate::runtime::{Runtime, at};
 
 /// How a pool was found when this process opened it.
@@ -64,22 +65,32 @@ pub struct RecoveryInfo {
 ///
 /// # Errors
 /// `NotAPool`, `UnsupportedVersion`, `UnsupportedMedium`; `Corrupt` where the file is truncated, both superblocks are damaged or
-/// contradict each other, or a transaction to be completed names what is no word of the pool; `Busy` where all member slots are taken or a device is in use through another node.
+/// contradict each other, or a transaction to be completed names what is no word of the pool; `Busy` where all member slots are taken, a device is in use through another node, or others
+/// are opening, closing, creating or repairing the pool for longer than a minute.
 pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<(Arc<Core>, Opening)> {
+    open_within(path, options, PATIENCE)
+}
+
+/// As [`open`]; `Busy` too where others are opening, closing, creating or repairing the pool for longer than `patience`.
+pub(super) fn open_within(
+    path: &Path,
+    options: &OpenOptions,
+    patience: Duration,
+) -> Result<(Arc<Core>, Opening)> {
     if options.read_only {
-        return view::open(path);
+        return view::open(path, patience);
     }
     let lock_file = match LockFile::open(path) {
         Ok(lock_file) => lock_file,
         Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnly) => {
-            return view::open(path).map_err(|_| error);
+            return view::open(path, patience).map_err(|_| error);
         }
         Err(error) => return Err(error),
     };
-    lock_file.exclusive_wait(OPENING_BYTE)?;
+    lock_file.exclusive_within(OPENING_BYTE, patience)?;
     let first = lock_file.try_exclusive(MEMBERS_BYTE)?;
     if !first {
-        lock_file.shared_wait(MEMBERS_BYTE)?;
+        lock_file.shared_within(MEMBERS_BYTE, patience)?;
     }
     let (region, node) = mapped(path, &lock_file, options)?;
     let opened =
@@ -99,7 +110,7 @@ pub(super) fn same_file(file: &File, lock_file: &LockFile) -> Result<Identity> {
 /// The pool at `path` for who wants it alone: mapped, and the opening byte and the members byte locked.
 pub(super) fn alone(path: &Path, options: &OpenOptions) -> Result<(Region, LockFile, Identity)> {
     let lock_file = LockFile::open(path)?;
-    lock_file.exclusive_wait(OPENING_BYTE)?;
+    lock_file.exclusive_within(OPENING_BYTE, PATIENCE)?;
     if !lock_file.try_exclusive(MEMBERS_BYTE)? {
         return Err(
             Error::new(ErrorKind::Busy, "the pool is in use, and must be closed by everybody").at(path)

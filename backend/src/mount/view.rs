@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::open::{Opening, same_file, store_of, wipe};
 use super::superblocks;
@@ -21,10 +22,10 @@ use crate::pmem::{Access, MapOptions, Region};
 use crate::runtime::at;
 use crate::runtime::member::{MEMBERS_BYTE, OPENING_BYTE, private_member};
 
-/// Opens the pool at `path` for reading its snapshots.
-pub(super) fn open(path: &Path) -> Result<(Arc<Core>, Opening)> {
+/// Opens the pool at `path` for reading its snapshots; `Busy` where others are opening or closing it for longer than `patience`.
+pub(super) fn open(path: &Path, patience: Duration) -> Result<(Arc<Core>, Opening)> {
     let lock_file = LockFile::open_read_only(path)?;
-    lock_file.shared_wait(OPENING_BYTE)?;
+    lock_file.shared_within(OPENING_BYTE, patience)?;
     let file = File::open(path).map_err(|error| Error::os("open", error).at(path))?;
     same_file(&file, &lock_file).map_err(|error| error.at(path))?;
     let map = MapOptions { dax: Dax::Never, flush: FlushMode::Off, access: Access::Private };

@@ -7,6 +7,8 @@
 //! A bucket that is full is split: its names are written anew into 16 children, which one transaction puts into the map
 //! together with the word that says so. Buckets are never merged and never shared with another directory.
 
+use std::time::Duration;
+
 use siphasher::sip::SipHasher24;
 
 use super::bucket::{self, Bucket, Fresh, Node};
@@ -21,6 +23,7 @@ use crate::inode::table::Table;
 use crate::journal::Store;
 use crate::pmem::Flushed;
 use crate::runtime::at;
+use crate::runtime::robust::PATIENCE;
 use crate::space::Purpose;
 use crate::units::{BLOCK_BYTES, BlockNumber, FileBlock, PoolOffset};
 
@@ -67,20 +70,31 @@ impl Directory {
         lock: Lock,
         read: impl Fn(&Tree) -> Result<T>,
     ) -> Result<T> {
-        let attempt = || {
-            self.inode.expect(store, Kind::Directory, self.generation)?;
-            read(&Tree::of(&store.space, self.inode.place)?)
-        };
-        if lock != Lock::Free {
-            return attempt();
+        match lock {
+            Lock::Held | Lock::Gate => self.attempt(store, &read),
+            Lock::Free => self.reading_within(store, PATIENCE, &read),
         }
-        if let Some(answer) = store.runtime.look_unlocked(self.inode.place, attempt)? {
+    }
+
+    fn attempt<T>(&self, store: &Store, read: &impl Fn(&Tree) -> Result<T>) -> Result<T> {
+        self.inode.expect(store, Kind::Directory, self.generation)?;
+        read(&Tree::of(&store.space, self.inode.place)?)
+    }
+
+    /// As [`Directory::reading`] for [`Lock::Free`]; Busy if the namespace lock is not to be had within `patience`.
+    fn reading_within<T>(
+        &self,
+        store: &Store,
+        patience: Duration,
+        read: &impl Fn(&Tree) -> Result<T>,
+    ) -> Result<T> {
+        if let Some(answer) = store.runtime.look_unlocked(self.inode.place, || self.attempt(store, read))? {
             return answer;
         }
-        let _held = store.runtime.lock(at::NAMESPACE)?;
+        let _held = store.runtime.lock_within(at::NAMESPACE, patience)?;
         // Who died in the middle of a change left the counter odd: nobody should have to wait for it again.
         drop(store.runtime.begin_change(self.inode.place)?);
-        attempt()
+        self.attempt(store, read)
     }
 }
 
@@ -112,14 +126,21 @@ pub(crate) fn lookup(
 /// # Errors
 /// [`ErrorKind::Stale`] if the directory has been removed.
 pub(crate) fn list(store: &Store, directory: &Directory, lock: Lock) -> Result<Vec<Dirent>> {
-    directory.reading(store, lock, |tree| {
-        let mut entries = Vec::new();
-        walk(store, tree, &mut |bucket| {
-            entries.extend(bucket.entries(store)?);
-            Ok(Walk::On)
-        })?;
-        Ok(entries)
-    })
+    directory.reading(store, lock, |tree| entries(store, tree))
+}
+
+/// How many entries `directory` has; Busy if somebody changes it, or stands still in a change, for `patience`.
+pub(crate) fn count_within(store: &Store, directory: &Directory, patience: Duration) -> Result<u64> {
+    directory.reading_within(store, patience, &|tree| Ok(entries(store, tree)?.len() as u64))
+}
+
+fn entries(store: &Store, tree: &Tree) -> Result<Vec<Dirent>> {
+    let mut entries = Vec::new();
+    walk(store, tree, &mut |bucket| {
+        entries.extend(bucket.entries(store)?);
+        Ok(Walk::On)
+    })?;
+    Ok(entries)
 }
 
 /// Whether `directory` has no entries. The caller holds the namespace lock.

@@ -9,11 +9,16 @@ use std::io;
 use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::file::Identity;
 use super::fork;
 use super::registry::Row;
 use crate::error::{Error, ErrorKind, Result};
+
+/// Between two questions for a lock that another holds.
+const FIRST_PAUSE: Duration = Duration::from_micros(50);
+const PAUSE_MAX: Duration = Duration::from_millis(5);
 
 /// A description of a file that carries byte locks. Any byte may be locked, also beyond the end of the file.
 pub(crate) struct LockFile {
@@ -70,14 +75,14 @@ impl LockFile {
         self.try_set(byte, libc::F_RDLCK)
     }
 
-    /// Locks `byte` for this description alone, waiting as long as it takes.
-    pub(crate) fn exclusive_wait(&self, byte: u64) -> Result<()> {
-        self.wait(byte, libc::F_WRLCK)
+    /// Locks `byte` for this description alone; Busy if it is not to be had within `patience`.
+    pub(crate) fn exclusive_within(&self, byte: u64, patience: Duration) -> Result<()> {
+        self.within(patience, || self.try_exclusive(byte))
     }
 
-    /// Locks `byte` together with other sharers, waiting as long as it takes.
-    pub(crate) fn shared_wait(&self, byte: u64) -> Result<()> {
-        self.wait(byte, libc::F_RDLCK)
+    /// Locks `byte` together with other sharers; Busy if it is not to be had within `patience`.
+    pub(crate) fn shared_within(&self, byte: u64, patience: Duration) -> Result<()> {
+        self.within(patience, || self.try_shared(byte))
     }
 
     /// Gives `byte` up.
@@ -102,9 +107,22 @@ impl LockFile {
         }
     }
 
-    fn wait(&self, byte: u64, kind: libc::c_int) -> Result<()> {
-        let mut lock = self.request(byte, kind)?;
-        self.call(libc::F_OFD_SETLKW, &mut lock).map_err(|error| self.failed("wait for", byte, error))
+    /// Asks again and again: the kernel waits for a stopped process as long as it stays so, and does not say for whom.
+    fn within(&self, patience: Duration, locked: impl Fn() -> Result<bool>) -> Result<()> {
+        let (mut waited, mut pause) = (Duration::ZERO, FIRST_PAUSE);
+        while !locked()? {
+            if waited >= patience {
+                return Err(Error::new(
+                    ErrorKind::Busy,
+                    format!("waited {patience:?} for a process that is opening, closing, creating or repairing the pool"),
+                )
+                .at(&self.path));
+            }
+            std::thread::sleep(pause);
+            waited += pause;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+        Ok(())
     }
 
     fn request(&self, byte: u64, kind: libc::c_int) -> Result<libc::flock> {

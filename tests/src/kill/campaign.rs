@@ -101,8 +101,9 @@ pub fn run(effort: Effort, seed: u64) -> Result<(Tally, [String; 2]), String> {
 pub fn stops(count: u64, seed: u64) -> Result<(), String> {
     let scene = Scene::new()?;
     let mut rng = Rng::new(seed);
-    // Of a script that replaces everything nothing can be kept beside.
-    let scripts: Vec<Script> = scripts().into_iter().filter(|script| !script.of_all).collect();
+    // Beside a script that replaces everything nothing can be kept, and some want to be alone with the pool.
+    let beside = |script: &Script| !(script.of_all || script.alone);
+    let scripts: Vec<Script> = scripts().into_iter().filter(beside).collect();
     let (mut marked, mut others) = (0, 0);
     for _ in 0..count {
         let script = rng.pick(&scripts);

@@ -23,6 +23,8 @@ pub enum Stopped {
     Cutting,
     /// Between operations: nobody noticed.
     Idle,
+    /// While it opened the pool: who opens or closes it waits, and nobody else.
+    Opening,
 }
 
 /// Lets `script` be performed by a process that is stopped before its step `step`, looks at the pool as another member does, and
@@ -72,12 +74,19 @@ pub fn stop(scene: &Scene, script: &Script, step: u64) -> Result<Stopped, String
 
 /// What another member can do while one is stopped.
 fn others(pool: &Pool, free: &File, id: libc::pid_t) -> Result<Stopped, String> {
-    let member = asked(pool, id)?;
-    if !(member.alive && member.stopped) {
+    let mut member = None;
+    quick("asking", || {
+        member = Some(asked(pool, id));
+        Ok(())
+    })?;
+    let member = member.ok_or("nobody was asked")??;
+    if let Some(member) = &member
+        && !(member.alive && member.stopped)
+    {
         return Err(format!("info does not say that it is alive and stopped: {member:?}"));
     }
     quick("reading", || free.read_at(&mut [0; 4096], 0).map(drop))?;
-    if member.holds.iter().any(|held| held.contains("gate")) {
+    if member.as_ref().is_some_and(|member| member.holds.iter().any(|held| held.contains("gate"))) {
         return Ok(Stopped::Cutting);
     }
     quick("writing", || free.write_at(&[1; 9000], 100))?;
@@ -92,9 +101,11 @@ fn others(pool: &Pool, free: &File, id: libc::pid_t) -> Result<Stopped, String> 
     let seen = match pool.create_snapshot("meanwhile", &[FREE]) {
         Ok(_) => {
             pool.delete_snapshot("meanwhile").map_err(|error| format!("deleting a snapshot: {error:?}"))?;
-            Stopped::Idle
+            if member.is_some() { Stopped::Idle } else { Stopped::Opening }
         }
         Err(error) if error.kind() == ErrorKind::Busy => {
+            let member =
+                member.ok_or_else(|| format!("a snapshot waits for one who is no member: {error}"))?;
             let wanted = format!("pid {id} ({}), which is stopped,", member.name);
             let text = error.to_string();
             if !text.contains(&wanted) || start.elapsed() > Duration::from_secs(2) {
@@ -111,10 +122,10 @@ fn others(pool: &Pool, free: &File, id: libc::pid_t) -> Result<Stopped, String> 
     Ok(seen)
 }
 
-fn asked(pool: &Pool, id: libc::pid_t) -> Result<MemberInfo, String> {
+/// What the pool says of the process `id`; nothing where it is no member (yet, or any more).
+fn asked(pool: &Pool, id: libc::pid_t) -> Result<Option<MemberInfo>, String> {
     let info = pool.info().map_err(|error| format!("asking: {error:?}"))?;
-    let own = info.members.into_iter().find(|member| member.pid.cast_signed() == id);
-    own.ok_or_else(|| "it is no member".into())
+    Ok(info.members.into_iter().find(|member| member.pid.cast_signed() == id))
 }
 
 fn quick(what: &str, act: impl FnOnce() -> daxcow::Result<()>) -> Result<(), String> {

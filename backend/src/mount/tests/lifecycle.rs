@@ -1,6 +1,14 @@
 //! Creating, closing and opening again.
 
+use std::time::Duration;
+
 use super::*;
+use crate::format::inode::SNAPSHOT_DIRECTORY;
+use crate::inode::table::Table;
+use crate::mount::close::leave_within;
+use crate::mount::info::info;
+use crate::os::lock::LockFile;
+use crate::runtime::member::OPENING_BYTE;
 
 #[test]
 fn a_closed_pool_opens_clean_with_the_counts_it_was_closed_with() {
@@ -127,4 +135,56 @@ fn what_cannot_be_created_leaves_nothing_behind() {
     assert_eq!(fails(&CreateOptions::new()), ErrorKind::InvalidInput);
     assert_eq!(fails(&options(16).max_inodes(1)), ErrorKind::InvalidInput);
     assert_eq!(fails(&CreateOptions::new().size(1 << 51)), ErrorKind::NoSpace);
+}
+
+#[test]
+fn who_asks_what_a_pool_is_does_not_wait_for_one_who_stands_in_a_change_of_snapshots() {
+    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let path = pool_in(&directory);
+    let core = new_pool(&path, 32);
+    let (other, opening) = reopen(&path);
+    let store = &core.store;
+    let all = Table::get(store, SNAPSHOT_DIRECTORY).unwrap();
+    assert_eq!(info(&other, &opening).unwrap().snapshots, Some(0));
+    {
+        let _namespace = store.runtime.lock(at::NAMESPACE).unwrap();
+        let _change = store.runtime.begin_change(all.place).unwrap();
+        let seen = info(&other, &opening).unwrap();
+        assert_eq!(seen.snapshots, None);
+        let holds: Vec<&str> =
+            seen.members.iter().flat_map(|member| &member.holds).map(String::as_str).collect();
+        assert_eq!(holds, ["the namespace lock"]);
+    }
+    assert_eq!(info(&other, &opening).unwrap().snapshots, Some(0));
+}
+
+/// Holds the pool at `path` as one does who stands still while it opens it.
+fn stand_in_an_opening(path: &Path) -> LockFile {
+    let standing = LockFile::open(path).unwrap();
+    assert!(standing.try_exclusive(OPENING_BYTE).unwrap());
+    standing
+}
+
+#[test]
+fn who_opens_or_closes_gives_up_on_one_who_stands_in_the_middle_of_it_and_loses_nothing() {
+    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let path = pool_in(&directory);
+    let core = new_pool(&path, 32);
+    let inode = add_file(&core, "file", 7).unwrap();
+    let soon = Duration::from_millis(5);
+    let standing = stand_in_an_opening(&path);
+    for options in [OpenOptions::new(), OpenOptions::new().read_only(true)] {
+        let error = open::open_within(&path, &options, soon).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+    }
+    assert_eq!(leave_within(&core, soon).unwrap_err().kind(), ErrorKind::Busy);
+    // What it did not give up dies with its locks, as its process would.
+    drop(standing);
+    Arc::into_inner(core).unwrap().abandon();
+    let (core, opening) = reopen(&path);
+    assert!(!opening.clean, "nobody called the counts clean");
+    assert_eq!(inode.size(&core.store).unwrap(), 7 * BLOCK_SIZE);
+    assert_sound(&core);
+    close(core).unwrap();
+    assert!(reopen(&path).1.clean);
 }

@@ -10,6 +10,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -69,7 +70,16 @@ fn locks_exclude_share_and_downgrade() {
     other.unlock(7).unwrap();
     assert!(one.try_exclusive(7).unwrap());
     drop(one);
-    other.exclusive_wait(7).unwrap();
+    let soon = Duration::from_millis(5);
+    other.exclusive_within(7, soon).unwrap();
+    let third = lock::LockFile::open(&path).unwrap();
+    for refused in [third.exclusive_within(7, soon), third.shared_within(7, soon)] {
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::Busy);
+    }
+    let waiter = std::thread::spawn(move || third.exclusive_within(7, Duration::from_secs(60)));
+    drop(other);
+    waiter.join().unwrap().unwrap();
+    let other = lock::LockFile::open(&path).unwrap();
     assert_eq!(other.try_shared(u64::MAX).unwrap_err().kind(), ErrorKind::InvalidInput);
 }
 

@@ -16,6 +16,7 @@ use crate::journal::{Settings, Store};
 use crate::os::lock::LockFile;
 use crate::pmem::medium::{Dax, FlushMode};
 use crate::pmem::{Access, MapOptions, Region};
+use crate::runtime::robust::PATIENCE;
 use crate::runtime::{Runtime, at, member};
 use crate::units::{BLOCK_SIZE, BlockNumber, CHUNK_BLOCKS, InodeNumber, PoolOffset};
 
@@ -125,7 +126,7 @@ fn format(region: &Region) {
 fn assemble(path: &Path) -> Arc<Core> {
     let region = map(path);
     let lock_file = LockFile::open(path).unwrap();
-    lock_file.exclusive_wait(member::OPENING_BYTE).unwrap();
+    lock_file.exclusive_within(member::OPENING_BYTE, PATIENCE).unwrap();
     let member::Claim { member, dead, .. } = member::claim_slot(&region, &lock_file).unwrap();
     member::occupy(&region, member).unwrap();
     lock_file.unlock(member::OPENING_BYTE).unwrap();
