@@ -58,8 +58,8 @@ pub(super) fn run(run: &Run, mounts: &[LoopMount]) -> Result<Table> {
 /// What is done after a copy was made in some way.
 fn name_of(name: &str, way: &Way) -> String {
     match way {
-        Way::Reflink { synced: false, .. } => format!("{name}, then pwrite"),
-        Way::Reflink { synced: true, .. } => name.replace("+ fsync", "then pwrite + fdatasync"),
+        Way::Reflink { synced: false, .. } => format!("{name}, pwrite"),
+        Way::Reflink { synced: true, .. } => name.replace(" + fsync", ", pwrite + fdatasync"),
         Way::Snapshot | Way::Clone | Way::Cp => name.to_owned(),
     }
 }
@@ -67,12 +67,18 @@ fn name_of(name: &str, way: &Way) -> String {
 /// How long the first write after each of many copies took.
 fn first_writes(run: &Run, stores: &Stores<'_>, way: &Way) -> Result<Vec<Duration>> {
     let most = run.effort().pick(3, 300, 2_000);
-    let enough = Duration::from_millis(run.effort().pick(10, 250, 1_500));
+    let enough = Duration::from_millis(run.effort().pick(10, 100, 1_500));
+    // Who is slow has more time, so that there is a percentile of it too, but not without an end.
+    let patience = Duration::from_millis(run.effort().pick(10, 500, 5_000));
     let file = stores.pool.open_file("/data", &ours::CREATE)?;
     let started = Instant::now();
     let mut spots = Spots::new();
     let mut times = Vec::new();
-    while times.len() < most && (times.is_empty() || started.elapsed() < enough) {
+    let is_over = |count: usize| {
+        let time = started.elapsed();
+        count >= most || time > patience || (time > enough && count >= ENOUGH_FOR_99)
+    };
+    while times.is_empty() || !is_over(times.len()) {
         way.copy(stores)?;
         let place = spots.below(stores.len / BLOCK) * BLOCK;
         let (written, time) = timed(|| way.write(stores, &file, place));
