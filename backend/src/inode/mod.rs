@@ -23,6 +23,7 @@ use crate::pmem::medium::Granularity;
 use crate::pmem::{Access, Durable, Flushed, Mistake, mistake};
 use crate::runtime;
 use crate::runtime::mappings::Revocation;
+use crate::runtime::member::Member;
 use crate::runtime::robust::Held;
 use crate::units::{InodeNumber, PoolOffset};
 
@@ -124,15 +125,33 @@ impl Inode {
         Err(Error::new(ErrorKind::Stale, format!("a member of the pool has removed {}", self.number)))
     }
 
-    /// Whether a forced rollback put another file in its place.
+    /// Whether a rollback put another file in its place: open handles must not write it any more.
     #[inline]
     pub(crate) fn is_replaced(&self, store: &Store) -> Result<bool> {
-        Ok(store.runtime.region.load_u32(self.field(at::STALE))? != 0)
+        Ok(store.runtime.region.load_u32(self.field(at::STALE))? != 0 && self.links(store)? == 0)
     }
 
-    /// Says whether a forced rollback put another file in its place: open handles must not write it any more.
-    pub(crate) fn set_replaced(&self, store: &Store, replaced: bool) -> Result<()> {
-        store.runtime.region.store_u32(self.field(at::STALE), replaced.into())
+    /// Says that this member replaces it, which counts once the links that the caller is about to take away are gone: whoever
+    /// dies between the two has done both or neither. The caller holds the namespace lock.
+    pub(crate) fn mark_replaced(&self, store: &Store) -> Result<()> {
+        store.runtime.region.store_u32(self.field(at::STALE), store.runtime.member.word())
+    }
+
+    /// The member whose rollback replaced it.
+    pub(crate) fn replaced_by(&self, store: &Store) -> Result<Option<Member>> {
+        if !self.is_replaced(store)? {
+            return Ok(None);
+        }
+        Ok(Some(Member::of_word(store.runtime.region.load_u32(self.field(at::STALE))?)))
+    }
+
+    /// Takes back a mark that came to nothing. The caller holds the namespace lock.
+    pub(crate) fn forget_replaced(&self, store: &Store) -> Result<()> {
+        let mark = self.field(at::STALE);
+        match store.runtime.region.load_u32(mark)? {
+            0 => Ok(()),
+            _ => store.runtime.region.store_u32(mark, 0),
+        }
     }
 
     /// Writes a new durable half, which nothing refers to yet.

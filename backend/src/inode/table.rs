@@ -94,9 +94,7 @@ impl Table {
         let region = &store.runtime.region;
         let free = Table::find_free(store, all.len())?;
         for (inode, _) in &free {
-            if inode.is_replaced(store)? {
-                inode.set_replaced(store, false)?;
-            }
+            inode.forget_replaced(store)?;
         }
         // Only what is whole may count as an inode: a torn one could still name the blocks of its former life.
         let mut written = Flushed::none();

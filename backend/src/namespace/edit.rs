@@ -100,8 +100,12 @@ impl Edit {
         Ok(())
     }
 
-    /// Takes one link from an inode, if it has any; how many are left.
+    /// Takes one link from an inode, if it has any; how many are left. Open handles live on where the last one goes, unless the
+    /// caller then marks the inode as replaced.
     pub(crate) fn unlink(&mut self, store: &Store, inode: &Inode) -> Result<u32> {
+        if inode.links(store)? > 0 {
+            inode.forget_replaced(store)?;
+        }
         let place = inode.field(at::LINKS);
         let word = self.pending(place, || store.runtime.region.load(place))?;
         let links =

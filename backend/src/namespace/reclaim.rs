@@ -5,8 +5,10 @@
 //! inodes without links, which the next scan of the inode table finds. A file that is open anywhere lives, without a
 //! name, until it is closed there.
 //!
-//! What a rollback has replaced is marked as such before the namespace is unlocked, and what lies below inherits the mark step by
-//! step: so whoever reclaims it, the one who rolled back or somebody who came upon an orphan, turns handles stale.
+//! What a rollback replaces is marked before the transaction that takes its name, and what lies below inherits the mark step by
+//! step, each before it loses its name. The mark counts once there are no links: so handles turn stale in the act itself,
+//! and whoever goes on after a death, with whatever step, finds either a name or a mark that counts. The mark names the member
+//! that rolls back: while it lives others leave the tree to it, so that all handles are stale when its rollback returns.
 
 use super::directory::{self, Directory};
 use super::edit::Edit;
@@ -25,15 +27,6 @@ use crate::units::InodeNumber;
 pub(crate) struct Reclaimed {
     /// Inodes freed.
     pub(crate) inodes: u64,
-}
-
-/// What becomes of files that are open when they lose their last name.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Open {
-    /// They live on without a name until they are closed.
-    LivesOn,
-    /// A rollback has put another file in their place: their handles turn stale.
-    TurnsStale,
 }
 
 /// Frees the directory `top`, which has no name any more, and all that only it reaches; what of it is open turns stale where it was
@@ -66,9 +59,15 @@ fn step(
     if !is_orphan(store, &directory.inode, Kind::Directory, directory.generation)? {
         return Ok(Step::Done);
     }
-    let open = if directory.inode.is_replaced(store)? { Open::TurnsStale } else { Open::LivesOn };
+    let replaced_by = directory.inode.replaced_by(store)?;
+    if let Some(member) = replaced_by {
+        if member != store.runtime.member && store.runtime.is_alive(member)? {
+            return Ok(Step::Done);
+        }
+        directory.inode.mark_replaced(store)?;
+    }
     let Some(bucket) = directory::occupied_bucket(store, directory)? else {
-        reclaimed.inodes += u64::from(release(store, &directory.inode, directory.generation, open));
+        reclaimed.inodes += u64::from(release(store, &directory.inode, directory.generation));
         return Ok(Step::Done);
     };
     let mut edit = Edit::new();
@@ -77,19 +76,17 @@ fn step(
     for entry in bucket.entries(store)? {
         if let Some(inode) = named_inode(store, &entry)? {
             let links = edit.unlink(store, &inode)?;
+            if replaced_by.is_some() {
+                inode.mark_replaced(store)?;
+            }
             unlinked.push((inode, entry, links));
         }
     }
     edit.commit(store, std::slice::from_ref(directory))?;
     for (inode, entry, links) in unlinked {
         match entry.kind {
-            Kind::Directory => {
-                if open == Open::TurnsStale {
-                    inode.set_replaced(store, true)?;
-                }
-                waiting.push(Directory { inode, generation: entry.generation });
-            }
-            _ if links == 0 => reclaimed.inodes += u64::from(release(store, &inode, entry.generation, open)),
+            Kind::Directory => waiting.push(Directory { inode, generation: entry.generation }),
+            _ if links == 0 => reclaimed.inodes += u64::from(release(store, &inode, entry.generation)),
             _ => {}
         }
     }
@@ -111,8 +108,8 @@ fn is_orphan(store: &Store, inode: &Inode, kind: Kind, generation: u32) -> Resul
 
 /// Frees an inode whose last link has gone, unless it is open somewhere or has been freed already; whether it did. A
 /// failure leaves an orphan: the name is gone in any case. The caller holds the namespace lock.
-pub(crate) fn release(store: &Store, inode: &Inode, generation: u32, open: Open) -> bool {
-    match try_release(store, inode, generation, open) {
+pub(crate) fn release(store: &Store, inode: &Inode, generation: u32) -> bool {
+    match try_release(store, inode, generation) {
         Ok(released) => released,
         Err(error) => {
             tracing::error!(%error, inode = inode.number.0, "an inode without links could not be freed");
@@ -122,16 +119,13 @@ pub(crate) fn release(store: &Store, inode: &Inode, generation: u32, open: Open)
     }
 }
 
-fn try_release(store: &Store, inode: &Inode, generation: u32, open: Open) -> Result<bool> {
+fn try_release(store: &Store, inode: &Inode, generation: u32) -> Result<bool> {
     let _held = inode.lock(store)?;
     let kind = inode.kind(store)?;
     if kind.kind == Kind::Free || !is_orphan(store, inode, kind.kind, generation)? {
         return Ok(false);
     }
     if is_open_anywhere(store, inode)? {
-        if open == Open::TurnsStale {
-            inode.set_replaced(store, true)?;
-        }
         return Ok(false);
     }
     advisory::release_extension(store, inode)?;
@@ -154,5 +148,5 @@ pub(crate) fn reclaim_orphan(store: &Store, number: InodeNumber) -> Result<Recla
         return reclaim_tree(store, &top);
     }
     let _namespace = Namespace::lock(store, Authority::Snapshots)?;
-    Ok(Reclaimed { inodes: u64::from(release(store, &inode, kind.generation, Open::LivesOn)) })
+    Ok(Reclaimed { inodes: u64::from(release(store, &inode, kind.generation)) })
 }

@@ -13,7 +13,7 @@ use std::path::Path;
 use super::directory::{self, Directory, Lock};
 use super::edit::Edit;
 use super::path::components;
-use super::reclaim::{self, Open};
+use super::reclaim;
 use super::resolve::{self, Located};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::dirent::Dirent;
@@ -196,7 +196,7 @@ impl<'a> Namespace<'a> {
             return error(ErrorKind::IsADirectory, "it is a directory");
         }
         if let (inode, 0) = self.take_name_by(&place, &entry, commit)? {
-            reclaim::release(self.store, &inode, entry.generation, Open::LivesOn);
+            reclaim::release(self.store, &inode, entry.generation);
         }
         Ok(())
     }
@@ -279,7 +279,7 @@ impl<'a> Namespace<'a> {
             edit.commit(self.store, &[source.directory, target.directory])?;
         }
         if let Some((inode, 0, generation)) = unlinked {
-            reclaim::release(self.store, &inode, generation, Open::LivesOn);
+            reclaim::release(self.store, &inode, generation);
         }
         Ok(())
     }
@@ -314,7 +314,7 @@ impl<'a> Namespace<'a> {
         match self.first_link(place, &located, made) {
             Ok(edit) => edit.commit(self.store, &[place.directory])?,
             Err(error) => {
-                reclaim::release(self.store, &inode, generation, Open::LivesOn);
+                reclaim::release(self.store, &inode, generation);
                 return Err(error);
             }
         }
@@ -331,7 +331,7 @@ impl<'a> Namespace<'a> {
 
     fn remove(&self, place: &Place<'_>, entry: &Dirent) -> Result<()> {
         if let (inode, 0) = self.take_name(place, entry)? {
-            reclaim::release(self.store, &inode, entry.generation, Open::LivesOn);
+            reclaim::release(self.store, &inode, entry.generation);
         }
         Ok(())
     }

@@ -17,7 +17,7 @@ use crate::journal::Store;
 use crate::namespace::check_depth;
 use crate::namespace::directory::{self, Directory, Lock};
 use crate::namespace::path::components;
-use crate::namespace::reclaim::{self, Open};
+use crate::namespace::reclaim;
 use crate::namespace::resolve::{self, HIDDEN_PREFIX, is_hidden};
 use crate::namespace::tree::{Authority, Namespace};
 use crate::namespace::visited::Visited;
@@ -147,7 +147,7 @@ pub(crate) fn discard(store: &Store, built: &Built) -> Result<()> {
         }
         _ => {
             let _namespace = Namespace::lock(store, Authority::Snapshots)?;
-            reclaim::release(store, &built.top, built.generation, Open::LivesOn);
+            reclaim::release(store, &built.top, built.generation);
             Ok(())
         }
     }

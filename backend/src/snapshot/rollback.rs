@@ -19,7 +19,7 @@ use crate::inode::{Core, Inode};
 use crate::journal::Store;
 use crate::namespace::directory::{self, Directory, Lock};
 use crate::namespace::edit::Edit;
-use crate::namespace::reclaim::{self, Open};
+use crate::namespace::reclaim;
 use crate::namespace::tree::{Authority, Namespace};
 use crate::namespace::visited::Visited;
 use crate::namespace::{SNAPSHOT_DIRECTORY_NAME, check_depth};
@@ -69,7 +69,12 @@ pub(crate) fn rollback(core: &Core, name: &str, options: RollbackOptions) -> Res
     }
     drop(namespace);
     left.iter().try_for_each(|left| discard(store, &left.built))?;
-    done.iter().try_for_each(|done| reclaim_old(store, done))?;
+    let reclaimed = done.iter().try_for_each(|done| reclaim_old(store, done));
+    if reclaimed.is_err() {
+        // Others leave to this member what it has replaced: what is left of it is freed with its next operation.
+        core.orphans.add(done.iter().filter_map(|done| replaced(store, done)));
+    }
+    reclaimed?;
     failure.map_or(Ok(()), Err)
 }
 
@@ -107,10 +112,7 @@ fn put_back(
     while outcome.failure.is_none() && !outcome.left.is_empty() {
         let together = PATHS_AT_ONCE.min(outcome.left.len());
         match swap(store, &outcome.left[..together]) {
-            Ok(()) => {
-                outcome.failure = mark_replaced(store, &outcome.left[..together]).err();
-                outcome.done.extend(outcome.left.drain(..together));
-            }
+            Ok(()) => outcome.done.extend(outcome.left.drain(..together)),
             Err(error) => outcome.failure = Some(error),
         }
     }
@@ -228,7 +230,7 @@ fn holders(store: &Store, inode: &Inode) -> Result<Vec<Member>> {
     Ok(holders)
 }
 
-/// The one transaction.
+/// The one transaction. What loses its name in it is marked as replaced before.
 fn swap(store: &Store, returns: &[Return]) -> Result<()> {
     make_room(store, returns)?;
     let mut edit = Edit::new();
@@ -252,30 +254,22 @@ fn swap(store: &Store, returns: &[Return]) -> Result<()> {
         match (parent, old) {
             (Some(parent), Some(old)) => {
                 edit.remove(store, parent, old)?;
-                edit.unlink(store, &Table::get(store, old.inode)?)?;
+                let inode = Table::get(store, old.inode)?;
+                edit.unlink(store, &inode)?;
+                inode.mark_replaced(store)?;
             }
             (Some(_), None) => {}
             (None, _) => {
                 let root = Directory::root(store)?;
                 edit.remove(store, &root, &snapshots_entry(store, &root)?)?;
                 edit.swap_contents(store, &root.inode, &built.top)?;
+                built.top.mark_replaced(store)?;
             }
         }
     }
     directories.sort_by_key(|directory| directory.inode.number);
     directories.dedup();
     edit.commit(store, &directories)
-}
-
-/// Marks the directories that have lost their names, before anybody else can come upon them.
-fn mark_replaced(store: &Store, returns: &[Return]) -> Result<()> {
-    returns.iter().try_for_each(|Return { parent, old, built, .. }| match (parent, old) {
-        (None, _) => built.top.set_replaced(store, true),
-        (Some(_), Some(old)) if old.kind == Kind::Directory => {
-            Directory::of(store, old)?.inode.set_replaced(store, true)
-        }
-        (Some(_), _) => Ok(()),
-    })
 }
 
 /// Makes sure that all new names of a directory find room, should they all fall into one bucket.
@@ -297,8 +291,16 @@ fn snapshots_entry(store: &Store, root: &Directory) -> Result<Dirent> {
         .ok_or_else(|| Error::corrupt("root directory", root.inode.number, "an entry .snapshots", "none"))
 }
 
-/// Reclaims what a path named before. What of it is open turns stale in the same act: also what was opened after the old
-/// names had been looked through.
+/// What a path named before, or what the root's old contents belong to now.
+fn replaced(store: &Store, done: &Return) -> Option<Inode> {
+    match (&done.parent, &done.old) {
+        (None, _) => Some(done.built.top),
+        (Some(_), Some(old)) => Table::get(store, old.inode).ok(),
+        (Some(_), None) => None,
+    }
+}
+
+/// Reclaims what a path named before, and with it whatever was opened after the old names had been looked through.
 fn reclaim_old(store: &Store, done: &Return) -> Result<()> {
     match (&done.parent, &done.old) {
         // The new inode of the root has got the old contents.
@@ -310,7 +312,7 @@ fn reclaim_old(store: &Store, done: &Return) -> Result<()> {
             let _namespace = Namespace::lock(store, Authority::Caller)?;
             let inode = Table::get(store, old.inode)?;
             if inode.links(store)? == 0 {
-                reclaim::release(store, &inode, old.generation, Open::TurnsStale);
+                reclaim::release(store, &inode, old.generation);
             }
             Ok(())
         }

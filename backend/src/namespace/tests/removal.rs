@@ -92,7 +92,9 @@ fn what_a_rollback_replaced_turns_stale_whoever_reclaims_it() {
         let located = resolve::resolve(&core.store, p("top/a/b/f")).unwrap();
         let open = core.open.open(&core.store, located.inode.number, located.generation).unwrap();
         let top = core.namespace().unwrap().detach(p("top")).unwrap().unwrap();
-        top.inode.set_replaced(&core.store, replaced).unwrap();
+        if replaced {
+            top.inode.mark_replaced(&core.store).unwrap();
+        }
         assert_eq!(reclaim_orphans(core), 3);
         assert_eq!(open.inode.is_replaced(&core.store).unwrap(), replaced);
         core.open.close(&core.store, &open).unwrap();
@@ -105,6 +107,51 @@ fn what_a_rollback_replaced_turns_stale_whoever_reclaims_it() {
         assert!(!open.inode.is_replaced(&core.store).unwrap());
         core.open.close(&core.store, &open).unwrap();
     }
+}
+
+/// Whoever recovers a dead member comes upon all that has no name, also upon what a rollback that goes on has just replaced.
+#[test]
+fn what_a_living_member_replaced_is_left_to_it_and_taken_over_when_it_is_dead() {
+    for dies in [false, true] {
+        let pool = pool();
+        let (other, _) = open::open(&pool.path, &OpenOptions::new()).unwrap();
+        let roller = open::open(&pool.path, &OpenOptions::new()).unwrap().0;
+        roller.namespace().unwrap().create_dir_all(p("top/a/b")).unwrap();
+        for path in ["top/f", "top/a/b/f"] {
+            touch(&roller, path);
+        }
+        let located = resolve::resolve(&other.store, p("top/a/b/f")).unwrap();
+        let open = other.open.open(&other.store, located.inode.number, located.generation).unwrap();
+        let top = roller.namespace().unwrap().detach(p("top")).unwrap().unwrap();
+        top.inode.mark_replaced(&roller.store).unwrap();
+        assert_eq!(reclaim_orphans(&other), 0, "the roller lives");
+        assert!(!open.inode.is_replaced(&other.store).unwrap());
+        if dies {
+            Arc::into_inner(roller).unwrap().abandon();
+            assert_eq!(reclaim_orphans(&other), 4);
+        } else {
+            assert_eq!(reclaim::reclaim_tree(&roller.store, &top).unwrap().inodes, 4);
+            close::close(roller).unwrap();
+        }
+        assert!(open.inode.is_replaced(&other.store).unwrap());
+        other.open.close(&other.store, &open).unwrap();
+        close::close(other).unwrap();
+    }
+}
+
+/// The mark of one who died before the names changed means nothing, also for who removes the file later.
+#[test]
+fn a_mark_without_a_rollback_makes_no_handle_stale() {
+    let pool = pool();
+    let core = &pool.core;
+    touch(core, "f");
+    let located = resolve::resolve(&core.store, p("f")).unwrap();
+    let open = core.open.open(&core.store, located.inode.number, located.generation).unwrap();
+    open.inode.mark_replaced(&core.store).unwrap();
+    assert!(!open.inode.is_replaced(&core.store).unwrap());
+    core.namespace().unwrap().remove_file(p("f")).unwrap();
+    assert!(!open.inode.is_replaced(&core.store).unwrap());
+    core.open.close(&core.store, &open).unwrap();
 }
 
 #[test]
