@@ -47,6 +47,11 @@ fn a_stopped_member_blocks_others_no_more_than_what_it_holds() {
 }
 
 #[test]
+fn no_handle_outlives_a_rollback_that_dies_at_any_step() {
+    run(&["replaced".into()]);
+}
+
+#[test]
 fn dead_members_make_room_in_a_pool_whose_slots_are_all_taken() {
     run(&["crowd".into()]);
 }

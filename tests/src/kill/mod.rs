@@ -18,6 +18,7 @@
 pub mod campaign;
 pub mod crowd;
 pub mod death;
+pub mod replaced;
 pub mod script;
 pub mod shared;
 pub mod stop;
@@ -28,13 +29,18 @@ use std::time::Duration;
 
 use crate::rng::parse_number;
 
-/// The process that forks all others: `arguments` are `sample COUNT SEED`, `all SECONDS SEED PART PARTS`, `stops COUNT SEED` or
-/// `crowd`. Gives the exit code.
+/// The process that forks all others: `arguments` are `sample COUNT SEED`, `all SECONDS SEED PART PARTS`, `stops COUNT SEED`,
+/// `crowd` or `replaced`. Gives the exit code.
 #[must_use]
 pub fn main(arguments: &[String]) -> u8 {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     if words.as_slice() == ["crowd"] {
         return death::said(death::Scene::new().and_then(|scene| crowd::crowd(&scene)));
+    }
+    if words.as_slice() == ["replaced"] {
+        return death::said(death::Scene::new().and_then(|scene| replaced::replaced(&scene)).map(|seen| {
+            println!("{seen:?}");
+        }));
     }
     let numbers: Option<Vec<u64>> = words.iter().skip(1).map(|word| parse_number(word)).collect();
     let how = words.first().copied().unwrap_or_default();
