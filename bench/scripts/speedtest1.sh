@@ -80,10 +80,10 @@ for ((round = 0; round < rounds; round++)); do
         say "round $((round + 1))/$rounds, $side: $wall s, $cpu s of the processor"
         record "testset $testset, size $size" "$side" "$wall"
         record "the same, time of the processor" "$side" "$cpu"
-    done < <(rotated "$round" "${sides[@]}")
+    done < <(balanced "$round" "${sides[@]}")
 done
 
-report --name speedtest1 --title "speedtest1 in $dir" --unit s --better lower --reference 'daxcow delete' \
+report --name speedtest1 --title "speedtest1 in $dir" --unit s --better lower --reference 'daxcow delete' "${sides[@]/#/--side=}" \
     --library "libsqlite3-0 $(version_of libsqlite3-0)" \
     --note "one process, synchronous=FULL; memdb keeps the database on the heap: the ceiling" \
     --note "on tmpfs the unix VFS's syncs do nothing on the medium; daxcow's stores are flushed and fenced as on pmem"

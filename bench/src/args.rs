@@ -152,6 +152,9 @@ pub(crate) struct Import {
     /// The side that the others are compared with
     #[arg(long)]
     pub(crate) reference: String,
+    /// A side; may be given several times, in the order in which they stand in the table
+    #[arg(long)]
+    pub(crate) side: Vec<String>,
     /// The cases are sizes in bytes, along an axis of this name
     #[arg(long)]
     pub(crate) axis: Option<String>,
@@ -164,6 +167,9 @@ pub(crate) struct Import {
     /// The directory in which it was measured
     #[arg(long)]
     pub(crate) medium: PathBuf,
+    /// Whether pools flushed
+    #[arg(long, default_value = "as the notes say")]
+    pub(crate) flush: String,
     /// The command that measured it
     #[arg(long)]
     pub(crate) command: String,

@@ -14,7 +14,7 @@ pub(crate) fn run(import: &Import) -> Result<()> {
         .with_context(|| format!("read {}", import.measured.display()))?;
     let table = table(import, &text)?;
     let rounds = table.rows.iter().flat_map(|row| &row.cells).map(|cell| cell.samples.len()).max();
-    let mut machine = Machine::new(&import.medium, "as the notes say")?;
+    let mut machine = Machine::new(&import.medium, &import.flush)?;
     machine.versions.remove("sqlite (in this process)");
     for library in &import.library {
         let (name, version) = library.split_once(' ').context("--library wants a name and a version")?;
@@ -63,5 +63,7 @@ fn table(import: &Import, text: &str) -> Result<Table> {
             sheet.add(case, side, figure);
         }
     }
-    Ok(sheet.finish(&[&import.reference]))
+    let order: Vec<&str> =
+        std::iter::once(&import.reference).chain(&import.side).map(String::as_str).collect();
+    Ok(sheet.finish(&order))
 }

@@ -92,11 +92,12 @@ impl Machine {
     /// The machine in one line, for plots.
     pub(crate) fn caption(&self) -> String {
         format!(
-            "{}, {} processors, Linux {}, {}, load {:.1} to {:.1}, daxcow {}",
+            "{}, {} processors, Linux {}, {}, flush mode {}, load {:.1} to {:.1}, daxcow {}",
             self.processor,
             self.processors,
             self.kernel,
             self.medium,
+            self.flush.split(':').next().unwrap_or_default(),
             self.load_before,
             self.load_after,
             env!("CARGO_PKG_VERSION")

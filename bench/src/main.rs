@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `args` | the command line |
 //! | `run` | what all benchmarks share: places, rounds, progress, time |
+//! | `turns` | the order of the sides, repetitions |
 //! | `machine` | where it was measured |
 //! | `report` | samples, tables, JSON, plots |
 //! | `worker` | the processes that work beside each other, or are killed |
@@ -30,6 +31,7 @@ mod scaling;
 mod snapshot;
 mod sqlite;
 mod stores;
+mod turns;
 mod worker;
 
 use std::process::ExitCode;

@@ -37,6 +37,15 @@ pub(crate) fn written(pool: &Pool, path: &str, len: u64) -> Result<File> {
     Ok(file)
 }
 
+/// Writes once to nearly all of a pool that is free, so that nobody is the first to touch its pages in what is measured.
+pub(crate) fn touch(pool: &Pool) -> Result<()> {
+    let usage = pool.info()?.usage;
+    // Some is left for the maps of the file that does it.
+    let len = (usage.free_bytes - usage.free_bytes / 32).saturating_sub(usage.reserve_bytes);
+    drop(written(pool, "/touched", len)?);
+    Ok(pool.remove_file("/touched")?)
+}
+
 /// Scatters a file by `writes` writes of random blocks while a snapshot holds the old ones, so that each lands elsewhere.
 pub(crate) fn scatter(pool: &Pool, path: &str, writes: u64) -> Result<()> {
     let file = pool.open_file(path, &CREATE)?;

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use daxcow::units::BLOCK_BYTES;
@@ -14,8 +14,9 @@ use daxcow::{CreateOptions, OpenOptions, Pool};
 
 use crate::ours::{self, BLOCK};
 use crate::report::{Sheet, Table};
-use crate::run::{Findings, Run, Spots, bytes, rotated, timed};
+use crate::run::{Findings, Run, Spots, bytes, timed};
 use crate::stores::Mapping;
+use crate::turns::{balanced, median};
 use crate::worker::{Done, Job, Worker};
 
 const KILLED: &str = "after a kill";
@@ -30,6 +31,9 @@ const BYTES_PER_BLOCK: u64 = 16;
 const READ_PER_BLOCK: u64 = 12;
 /// Blocks that are allocated in two pieces, of 1 to 7 blocks, one long after the other.
 const UNIT: u64 = 8;
+/// How often something is timed in a turn, and no more than so long.
+const REPETITIONS: usize = 5;
+const REPEATED_FOR: Duration = Duration::from_millis(300);
 /// What one thread reads at once of the floor's file.
 const PIECE: usize = 2 << 20;
 
@@ -154,25 +158,19 @@ fn opening(
             drop(Mapping::create(&floor, usize::try_from(read).context("a floor's length")?)?);
         }
         for round in 0..run.rounds() {
-            for index in rotated(round, 2) {
-                let (side, killed) = [(CLOSED, false), (KILLED, true)][index];
+            for index in balanced(round, if preallocated { 3 } else { 2 }) {
+                let side = [CLOSED, KILLED, FLOOR][index];
                 run.step(&format!("{name}, {}, {side}", bytes(size)));
-                if killed {
-                    let worker = Worker::start(&Job::ChangeForEver { pool: path.clone() })?;
-                    worker.kill_after(Duration::from_millis(30))?;
-                }
-                let (pool, time) = timed(|| Pool::open(&path, &OpenOptions::new()));
-                let pool = pool.with_context(|| format!("open the pool {side}"))?;
-                let recovered = pool.info()?.recovered;
-                ensure!(recovered.is_some() == killed, "{side} the opening recovered {recovered:?}");
-                sheet.add_at(size as f64, &bytes(size), side, time.as_secs_f64() * 1e3);
-                pool.close()?;
-            }
-            if preallocated {
-                run.step(&format!("{name}, {}, {FLOOR}", bytes(size)));
-                let (done, time) = timed(|| read_all(&floor));
-                done?;
-                sheet.add_at(size as f64, &bytes(size), FLOOR, time.as_secs_f64() * 1e3);
+                let milliseconds = for_a_while(|| match side {
+                    CLOSED => opened(&path),
+                    KILLED => killed_and_opened(&path),
+                    _ => {
+                        let (done, time) = timed(|| read_all(&floor));
+                        done.map(|()| time)
+                    }
+                });
+                let milliseconds = milliseconds.with_context(|| format!("{name}, {side}"))?;
+                sheet.add_at(size as f64, &bytes(size), side, milliseconds);
             }
         }
         std::fs::remove_file(&path).with_context(|| format!("remove {}", path.display()))?;
@@ -181,6 +179,37 @@ fn opening(
         }
     }
     Ok(sheet.finish(&[KILLED, FLOOR, CLOSED]))
+}
+
+/// Times something over and over, where that is quick; the median in milliseconds.
+fn for_a_while(mut act: impl FnMut() -> Result<Duration>) -> Result<f64> {
+    let started = Instant::now();
+    let mut times = Vec::new();
+    while times.is_empty() || (times.len() < REPETITIONS && started.elapsed() < REPEATED_FOR) {
+        times.push(act()?.as_secs_f64() * 1e3);
+    }
+    median(&times)
+}
+
+/// Opens a pool that has been closed.
+fn opened(path: &Path) -> Result<Duration> {
+    open(path, false)
+}
+
+/// Has a pool's only member killed in the middle of its work, and opens it.
+fn killed_and_opened(path: &Path) -> Result<Duration> {
+    let worker = Worker::start(&Job::ChangeForEver { pool: path.to_owned() })?;
+    worker.kill_after(Duration::from_millis(30))?;
+    open(path, true)
+}
+
+fn open(path: &Path, killed: bool) -> Result<Duration> {
+    let (pool, time) = timed(|| Pool::open(path, &OpenOptions::new()));
+    let pool = pool.context("open the pool")?;
+    let recovered = pool.info()?.recovered;
+    ensure!(recovered.is_some() == killed, "the opening recovered {recovered:?}");
+    pool.close()?;
+    Ok(time)
 }
 
 /// A worker's part: writes, and files that come and go, until it is killed.

@@ -1,4 +1,4 @@
-//! What all benchmarks share: where they work, how often, who is next, how far they are, and time.
+//! What all benchmarks share: where they work, how often, how far they are, and time.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -152,12 +152,6 @@ pub(crate) fn seconds_since_1970() -> Result<u64> {
     Ok(SystemTime::now().duration_since(UNIX_EPOCH).context("read the clock")?.as_secs())
 }
 
-/// The numbers of `count` sides in the order of a round: each is first in turn.
-pub(crate) fn rotated(round: u32, count: usize) -> impl Iterator<Item = usize> {
-    let first = usize::try_from(round).unwrap_or_default();
-    (0..count).map(move |at| (at + first) % count)
-}
-
 /// What `act` answers, and how long it took.
 pub(crate) fn timed<T>(act: impl FnOnce() -> T) -> (T, Duration) {
     let started = Instant::now();
@@ -278,12 +272,6 @@ pub(crate) fn bytes(size: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn each_side_is_first_in_turn() {
-        let of = |round| rotated(round, 3).collect::<Vec<_>>();
-        assert_eq!([of(0), of(1), of(2)], [[0, 1, 2], [1, 2, 0], [2, 0, 1]]);
-    }
 
     #[test]
     fn a_budget_ends_by_operations_and_by_time() {

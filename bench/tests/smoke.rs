@@ -97,14 +97,27 @@ fn check(subcommand: &str, expected: &[(&str, &[&str])]) {
 fn file() {
     let durable: &[&str] =
         &["daxcow", "tmpfs pwrite + fdatasync", "mmap + msync", "floor: non-temporal + fence"];
+    let in_place: &[&str] = &[
+        "daxcow",
+        "tmpfs pwrite + fdatasync, in place",
+        "mmap + msync, in place",
+        "floor: non-temporal + fence",
+    ];
+    let appended: &[&str] = &[
+        "daxcow",
+        "tmpfs write + fdatasync",
+        "mmap + msync, long enough before",
+        "floor: non-temporal + fence",
+    ];
     check(
         "file",
         &[
             ("read", &["daxcow", "tmpfs pread", "floor: memcpy"]),
             ("overwrite-durable", durable),
             ("overwrite", &["daxcow", "tmpfs pwrite", "floor: memcpy"]),
-            ("copy-on-write", &["daxcow", "floor: non-temporal + fence"]),
-            ("append-durable", &["daxcow", "tmpfs write + fdatasync", "floor: non-temporal + fence"]),
+            ("copy-on-write", in_place),
+            ("copy-on-write-not-durable", &["daxcow", "tmpfs pwrite, in place", "floor: memcpy"]),
+            ("append-durable", appended),
             ("append", &["daxcow", "tmpfs write", "floor: memcpy"]),
         ],
     );
@@ -145,18 +158,24 @@ fn sqlite() {
 #[test]
 fn snapshot() {
     let copies: &[&str] = &["daxcow snapshot", "daxcow clone", "cp"];
+    let trees: &[&str] = &["daxcow snapshot", "daxcow clone", "cp -r on tmpfs"];
+    let databases: &[&str] =
+        &["SQL daxcow_snapshot()", "SQL daxcow_clone()", "VACUUM INTO", "SQLite backup", "cp"];
     check(
         "snapshot",
         &[
             ("create-by-size", copies),
+            ("create-cold-by-size", copies),
             ("delete-by-size", copies),
             ("create-by-extents", copies),
+            ("create-cold-by-extents", copies),
+            ("delete-by-extents", copies),
             ("first-write", &["daxcow snapshot", "daxcow clone"]),
-            ("create-by-files", &["daxcow snapshot", "daxcow clone", "cp -r on tmpfs"]),
-            (
-                "databases",
-                &["SQL daxcow_snapshot()", "SQL daxcow_clone()", "VACUUM INTO", "SQLite backup", "cp"],
-            ),
+            ("create-by-files", trees),
+            ("create-cold-by-files", trees),
+            ("delete-by-files", trees),
+            ("databases", databases),
+            ("databases-cold", databases),
         ],
     );
 }

@@ -119,6 +119,10 @@ fn clone(connection: Connection<'_>, to: &str) -> Result<String, String> {
 fn sweep(pool: &OpenPool) -> Result<(), String> {
     /// No clone takes as long.
     const AGE: Duration = Duration::from_secs(600);
+    // Going through all snapshots takes as long as many clones, where there are many.
+    if !pool.is_sweep_due(AGE) {
+        return Ok(());
+    }
     for snapshot in pool.pool.snapshots().map_err(message)? {
         if is_private(&snapshot) && snapshot.created.elapsed().is_ok_and(|age| age > AGE) {
             match pool.pool.delete_snapshot(&snapshot.name) {

@@ -1,17 +1,20 @@
 //! The pools that this process has open, each for as long as a file in it is.
 
 use daxcow::{PerProcess, Place, Pool, PoolPath};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 /// An open pool.
 pub(crate) struct OpenPool {
     pub(crate) pool: Pool,
     /// The host path of the pool, absolute and free of links, and a slash: what every name in it begins with.
     prefix: Vec<u8>,
+    /// When this process last looked through its snapshots for what others have left.
+    swept: Mutex<Option<Instant>>,
 }
 
 pub(crate) type PoolRef = Arc<OpenPool>;
@@ -19,6 +22,16 @@ pub(crate) type PoolRef = Arc<OpenPool>;
 static OPEN: PerProcess<RwLock<Vec<Weak<OpenPool>>>> = PerProcess::new(RwLock::default);
 
 impl OpenPool {
+    /// Whether nobody here has looked through its snapshots for so long; whoever asks looks.
+    pub(crate) fn is_sweep_due(&self, after: Duration) -> bool {
+        let mut swept = self.swept.lock();
+        let due = swept.is_none_or(|at| at.elapsed() > after);
+        if due {
+            *swept = Some(Instant::now());
+        }
+        due
+    }
+
     /// The path in this pool that the full name `name` stands for, if it is one.
     pub(crate) fn inner_of<'n>(&self, name: &'n [u8]) -> Option<&'n Path> {
         let inner = name.strip_prefix(self.prefix.as_slice()).filter(|inner| !inner.is_empty())?;
@@ -55,7 +68,7 @@ pub(crate) fn resolve(name: &[u8]) -> daxcow::Result<Option<PoolPath>> {
 pub(crate) fn open(path: &Path) -> daxcow::Result<PoolRef> {
     let pool = Place::open_pool(path)?;
     let prefix = [path.as_os_str().as_bytes(), b"/"].concat();
-    let open = Arc::new(OpenPool { pool, prefix });
+    let open = Arc::new(OpenPool { pool, prefix, swept: Mutex::default() });
     let mut list = OPEN.get().write();
     list.retain(|pool| pool.strong_count() > 0);
     list.push(Arc::downgrade(&open));

@@ -17,7 +17,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::report::Sheet;
-use crate::run::{Budget, Findings, Run, bytes, rotated};
+use crate::run::{Budget, Findings, Run, bytes};
+use crate::turns::balanced;
 use sides::{DURABLE, Sides, TOPICS, Topic};
 use stranger::Stranger;
 
@@ -40,7 +41,7 @@ pub(crate) fn run(run: &Run) -> Result<Findings> {
         for (topic, sheet) in TOPICS.iter().zip(&mut sheets) {
             for &size in sizes {
                 let all = topic.sides.len() + usize::from(strangers(topic).is_some());
-                for index in rotated(round, all) {
+                for index in balanced(round, all) {
                     let case = bytes(size as u64);
                     let budget = budget(run, size);
                     let (side, micros) = match (topic.sides.get(index), strangers(topic)) {
@@ -67,11 +68,13 @@ pub(crate) fn run(run: &Run) -> Result<Findings> {
         versions: versions.into_iter().collect(),
         notes: vec![
             format!("random places in files of {}, every page written before", bytes(u64::from(len))),
+            "all of the pools has been written once before; tmpfs gives and takes pages as its files grow and are cut".to_owned(),
             "daxcow, durable: write_at returns when the data is flushed and fenced; append needs sync for its size".to_owned(),
             "tmpfs, durable: fdatasync, which has nothing to do on tmpfs; mmap: msync of the range, the same".to_owned(),
             "floor: copies to and from a mapping of a tmpfs file; non-temporal: stores around the cache and one sfence"
                 .to_owned(),
-            "copy-on-write: each write is the first one to its block since a snapshot; the floor copies nothing else".to_owned(),
+            "copy-on-write: each write is the first one to its block since a snapshot; the other sides write in place: tmpfs has no copy on write"
+                .to_owned(),
         ],
     })
 }

@@ -24,7 +24,7 @@ pub(super) struct Topic {
 /// The topic that a program of somebody else's may take part in.
 pub(super) const DURABLE: &str = "overwrite-durable";
 
-pub(super) const TOPICS: [Topic; 6] = [
+pub(super) const TOPICS: [Topic; 7] = [
     Topic {
         name: "read",
         title: "Reads",
@@ -52,7 +52,21 @@ pub(super) const TOPICS: [Topic; 6] = [
     Topic {
         name: "copy-on-write",
         title: "Durable copy-on-write overwrites",
-        sides: &[("daxcow", Sides::write_shared), ("floor: non-temporal + fence", Sides::store_durably)],
+        sides: &[
+            ("daxcow", Sides::write_shared),
+            ("tmpfs pwrite + fdatasync, in place", Sides::pwrite_and_sync),
+            ("mmap + msync, in place", Sides::store_and_sync),
+            ("floor: non-temporal + fence", Sides::store_durably),
+        ],
+    },
+    Topic {
+        name: "copy-on-write-not-durable",
+        title: "Copy-on-write overwrites, not durable",
+        sides: &[
+            ("daxcow", Sides::write_shared_unflushed),
+            ("tmpfs pwrite, in place", Sides::pwrite),
+            ("floor: memcpy", Sides::store),
+        ],
     },
     Topic {
         name: "append-durable",
@@ -60,6 +74,7 @@ pub(super) const TOPICS: [Topic; 6] = [
         sides: &[
             ("daxcow", Sides::append_and_sync),
             ("tmpfs write + fdatasync", Sides::host_append_and_sync),
+            ("mmap + msync, long enough before", Sides::store_and_sync_in_order),
             ("floor: non-temporal + fence", Sides::store_durably_in_order),
         ],
     },
@@ -74,15 +89,21 @@ pub(super) const TOPICS: [Topic; 6] = [
     },
 ];
 
+/// A file whose blocks a snapshot shares, in its pool.
+struct Shared {
+    pool: Pool,
+    file: File,
+}
+
 /// The same file on every side.
 pub(super) struct Sides {
     len: u64,
-    pool: Pool,
     file: File,
     /// What copy-on-write leaves is scattered: a file that is overwritten in place stays as it was written, as on the other sides.
-    shared: File,
+    shared: Shared,
     growing: File,
     unflushed: File,
+    shared_unflushed: Shared,
     growing_unflushed: File,
     host: HostFile,
     growing_host: HostFile,
@@ -95,15 +116,15 @@ impl Sides {
     pub(super) fn new(run: &Run, len: u32) -> Result<Sides> {
         let bytes = u64::from(len);
         let pool = ours::pool(&run.path("flushed.pool"), 5 * bytes + (64 << 20), run.flush())?;
-        let careless = ours::pool(&run.path("unflushed.pool"), 3 * bytes + (64 << 20), FlushMode::Off)?;
+        let careless = ours::pool(&run.path("unflushed.pool"), 5 * bytes + (64 << 20), FlushMode::Off)?;
         Ok(Sides {
             len: bytes,
             file: ours::written(&pool, "/file", bytes)?,
-            shared: ours::written(&pool, "/shared", bytes)?,
             growing: ours::written(&pool, "/growing", 0)?,
             unflushed: ours::written(&careless, "/file", bytes)?,
             growing_unflushed: ours::written(&careless, "/growing", 0)?,
-            pool,
+            shared: Shared::new(pool, bytes)?,
+            shared_unflushed: Shared::new(careless, bytes)?,
             host: host::written(&run.path("host"), bytes)?,
             growing_host: host::open(&run.path("growing"))?,
             mapping: Mapping::create(&run.path("mapping"), usize::try_from(len)?)?,
@@ -189,28 +210,12 @@ impl Sides {
         })
     }
 
-    /// Each write goes to other blocks, until half of them have been written; then a new snapshot shares them all again.
     fn write_shared(&mut self, size: usize, budget: Budget) -> Result<f64> {
-        let unit = (size as u64).max(BLOCK);
-        let places = self.len / unit;
-        let piece = (places / 2).max(1);
-        // An odd step visits all of a power of two of places before it comes back.
-        let step = self.spots.below(places) | 1;
-        let (pool, file, bytes) = (&self.pool, &self.shared, &self.buffer[..size]);
-        let mut place = 0;
-        let renew = || {
-            if pool.snapshots()?.iter().any(|snapshot| snapshot.name == "shared") {
-                pool.delete_snapshot("shared")?;
-            }
-            pool.create_snapshot("shared", &["/shared"])?;
-            Ok(())
-        };
-        let micros = budget.spend_after(piece, renew, |_| {
-            place = (place + step) % places;
-            Ok(file.write_at(bytes, place * unit)?)
-        });
-        pool.delete_snapshot("shared")?;
-        micros
+        self.shared.write(self.len, &self.buffer[..size], &mut self.spots, budget)
+    }
+
+    fn write_shared_unflushed(&mut self, size: usize, budget: Budget) -> Result<f64> {
+        self.shared_unflushed.write(self.len, &self.buffer[..size], &mut self.spots, budget)
     }
 
     fn append_and_sync(&mut self, size: usize, budget: Budget) -> Result<f64> {
@@ -267,8 +272,47 @@ impl Sides {
         })
     }
 
+    fn store_and_sync_in_order(&mut self, size: usize, budget: Budget) -> Result<f64> {
+        self.in_order(size, budget, |mapping, bytes, place| {
+            mapping.store(bytes, place);
+            mapping.sync(place, bytes.len())
+        })
+    }
+
     fn store_durably_in_order(&mut self, size: usize, budget: Budget) -> Result<f64> {
         self.in_order(size, budget, Mapping::store_durably)
+    }
+}
+
+impl Shared {
+    /// A file of `len` bytes.
+    fn new(pool: Pool, len: u64) -> Result<Shared> {
+        let file = ours::written(&pool, "/shared", len)?;
+        ours::touch(&pool)?;
+        Ok(Shared { pool, file })
+    }
+
+    /// Each write goes to other blocks, until half of them have been written; then a new snapshot shares them all again.
+    fn write(&self, len: u64, bytes: &[u8], spots: &mut Spots, budget: Budget) -> Result<f64> {
+        let unit = (bytes.len() as u64).max(BLOCK);
+        let places = len / unit;
+        let piece = (places / 2).max(1);
+        // An odd step visits all of a power of two of places before it comes back.
+        let step = spots.below(places) | 1;
+        let mut place = 0;
+        let renew = || {
+            if self.pool.snapshots()?.iter().any(|snapshot| snapshot.name == "shared") {
+                self.pool.delete_snapshot("shared")?;
+            }
+            self.pool.create_snapshot("shared", &["/shared"])?;
+            Ok(())
+        };
+        let micros = budget.spend_after(piece, renew, |_| {
+            place = (place + step) % places;
+            Ok(self.file.write_at(bytes, place * unit)?)
+        });
+        self.pool.delete_snapshot("shared")?;
+        micros
     }
 }
 

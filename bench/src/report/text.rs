@@ -11,6 +11,7 @@ impl Report {
         let mut text = format!("# {}\n\n", self.title);
         let mut line = |what: &str, value: &str| text += &format!("- {what}: {value}\n");
         line("command", &self.command);
+        line("begun", &date(self.started));
         for (what, value) in self.machine.lines() {
             line(what, &value);
         }
@@ -69,6 +70,21 @@ fn middle_and_ends(spread: Spread) -> (String, String) {
     (figure(spread.median), format!("{} to {}", figure(spread.min), figure(spread.max)))
 }
 
+/// Seconds since 1970 as day and minute.
+fn date(seconds: u64) -> String {
+    let (days, minutes) = (seconds / 86_400, seconds / 60 % 1_440);
+    // Years begin in March, so that the day that may be missing is their last; 400 of them have 146,097 days.
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    let year = 400 * era + year + next;
+    format!("{year}-{month:02}-{day:02} {:02}:{:02} UTC", minutes / 60, minutes % 60)
+}
+
 /// Three digits that count, large numbers with their thousands apart.
 pub(crate) fn figure(value: f64) -> String {
     let size = value.abs();
@@ -94,6 +110,20 @@ pub(crate) fn figure(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        let seconds = [0, 951_782_399, 951_782_400, 1_709_251_199, 1_795_441_380, 4_107_542_399];
+        let expected = [
+            "1970-01-01 00:00 UTC",
+            "2000-02-28 23:59 UTC",
+            "2000-02-29 00:00 UTC",
+            "2024-02-29 23:59 UTC",
+            "2026-11-23 13:43 UTC",
+            "2100-02-28 23:59 UTC",
+        ];
+        assert_eq!(seconds.map(date), expected);
+    }
 
     #[test]
     fn figures_have_three_digits_or_thousands() {

@@ -7,7 +7,8 @@ use rocksdb::checkpoint::Checkpoint;
 use crate::report::{Sheet, Table};
 use crate::rocksdb::database::{POOL, Side};
 use crate::rocksdb::workload;
-use crate::run::{Run, rotated, timed};
+use crate::run::{Run, timed};
+use crate::turns::balanced;
 
 const NAMES: [&str; 4] = [
     "daxcow snapshot, not flushed first",
@@ -28,7 +29,7 @@ pub(super) fn run(run: &Run, keys: u64) -> Result<Table> {
     let posix = Side::Posix.open(run, super::database::FILLED, false)?;
     run.expect(run.rounds() as usize * NAMES.len());
     for round in 0..run.rounds() {
-        for index in rotated(round, NAMES.len()) {
+        for index in balanced(round, NAMES.len()) {
             run.step(NAMES[index]);
             let (database, side) = if index == 3 { (&posix, Side::Posix) } else { (&ours, Side::Daxcow) };
             workload::put_some(database, FRESH)?;

@@ -18,7 +18,8 @@ use anyhow::{Context, Result};
 
 use crate::ours;
 use crate::report::Sheet;
-use crate::run::{Findings, Run, rotated};
+use crate::run::{Findings, Run};
+use crate::turns::balanced;
 use database::{POOL, SIDES, Side};
 use workload::{Start, WORKLOADS};
 
@@ -36,13 +37,17 @@ pub(crate) fn run(run: &Run) -> Result<Findings> {
                 workload::fill_for_reading(run, side, keys)?;
             }
             for workload in &WORKLOADS {
-                for index in rotated(round, SIDES.len()) {
+                for index in balanced(round, SIDES.len()) {
                     let side = SIDES[index];
                     run.step(&format!("{}, {count} threads, {}", workload.name, side.name()));
-                    let rate = workload
+                    let (rate, written) = workload
                         .measure(run, side, keys, count)
                         .with_context(|| format!("{} with {}", workload.name, side.name()))?;
-                    sheet.add(&format!("{}, threads: {count}", workload.name), side.name(), rate);
+                    let case = format!("{}, threads: {count}", workload.name);
+                    sheet.add(&case, side.name(), rate);
+                    if let Some(written) = written {
+                        sheet.add(&format!("{case}, what is written beside"), side.name(), written);
+                    }
                     if workload.start == Start::Empty {
                         side.destroy(run, workload.name)?;
                     }
@@ -57,6 +62,7 @@ pub(crate) fn run(run: &Run) -> Result<Findings> {
     Ok(Findings {
         tables: vec![workloads, copies::run(run, keys)?],
         notes: vec![
+            "readwhilewriting: the writer makes no pause, so who writes faster has more to read beside; both are counted".to_owned(),
             format!("{keys} keys of 16 bytes for each thread, values of 100 bytes, no compression"),
             "fillsync: every write is synced; on tmpfs posix's sync does nothing on the medium, daxcow's stores are flushed \
              and fenced as on pmem"

@@ -76,8 +76,14 @@ pub(super) fn fill_for_reading(run: &Run, side: Side, keys: u64) -> Result<()> {
 }
 
 impl Workload {
-    /// Operations a second of all threads together.
-    pub(super) fn measure(&self, run: &Run, side: Side, keys: u64, threads: u64) -> Result<f64> {
+    /// Operations a second of all threads together, and of the writer beside them where there is one.
+    pub(super) fn measure(
+        &self,
+        run: &Run,
+        side: Side,
+        keys: u64,
+        threads: u64,
+    ) -> Result<(f64, Option<f64>)> {
         let name = if self.start == Start::Empty { self.name } else { FILLED };
         let database = side.open(run, name, self.mmap_reads)?;
         let over = AtomicBool::new(false);
@@ -97,11 +103,11 @@ impl Workload {
                 .collect();
             let seconds = started.elapsed().as_secs_f64();
             over.store(true, Ordering::Relaxed);
-            if let Some(writer) = writer {
-                writer.join().map_err(|_| anyhow::anyhow!("the writer panicked"))??;
-            }
+            let written =
+                writer.map(|writer| writer.join().map_err(|_| anyhow::anyhow!("the writer panicked"))?);
+            let written = written.transpose()?.map(|count| count as f64 / seconds);
             done?;
-            Ok((keys * threads) as f64 / seconds)
+            Ok(((keys * threads) as f64 / seconds, written))
         })
     }
 
@@ -136,12 +142,15 @@ impl Workload {
     }
 }
 
-fn write_until(database: &DB, keys: u64, over: &AtomicBool) -> Result<()> {
+/// Writes until it is over; how often.
+fn write_until(database: &DB, keys: u64, over: &AtomicBool) -> Result<u64> {
     let mut spots = Spots::new();
+    let mut count = 0;
     while !over.load(Ordering::Relaxed) {
         database.put(key(spots.below(keys)), VALUE).context("put")?;
+        count += 1;
     }
-    Ok(())
+    Ok(count)
 }
 
 /// Writes the first `count` keys once more.

@@ -14,7 +14,8 @@ use crate::args::Clock;
 use crate::host;
 use crate::ours::{self, BLOCK};
 use crate::report::{Sheet, Table};
-use crate::run::{Budget, Run, Spots, rotated};
+use crate::run::{Budget, Run, Spots};
+use crate::turns::balanced;
 use crate::worker::{Done, Job, together};
 
 const OURS: &str = "daxcow";
@@ -65,6 +66,9 @@ const fn crew(name: &'static str, count: usize, processes: bool, shared: bool) -
     Crew { name, count, processes, shared }
 }
 
+/// Bytes that are appended before the file begins anew.
+const APPENDED: u64 = 32 << 20;
+
 const CREWS: [Crew; 6] = [
     crew("1 thread", 1, false, false),
     crew("2 threads, separate", 2, false, false),
@@ -79,10 +83,11 @@ pub(super) fn run(run: &Run) -> Result<[Table; 2]> {
     let mut sheet = Sheet::rates("beside", title, "operations/s, together", OURS);
     let mut gains =
         Sheet::rates("gain", "What a second thread or process brings", "times what one does", OURS);
-    let len = run.effort().pick(1 << 20, 32 << 20, 128 << 20);
+    // One file alone is larger than the caches already: two that together are too large for them would be slower for that.
+    let len = run.effort().pick(1 << 20, 128 << 20, 256 << 20);
     let time = Duration::from_millis(run.effort().pick(10, 60, 500));
     let pool_path = run.path("scaling.pool");
-    let pool = ours::pool(&pool_path, 8 * len + (64 << 20), run.flush())?;
+    let pool = ours::pool(&pool_path, 2 * len + 2 * APPENDED + (64 << 20), run.flush())?;
     for directory in ["a", "b"] {
         pool.create_dir(directory)?;
         drop(ours::written(&pool, &format!("{directory}/data"), len)?);
@@ -90,13 +95,14 @@ pub(super) fn run(run: &Run) -> Result<[Table; 2]> {
         std::fs::create_dir(&host).with_context(|| format!("make {}", host.display()))?;
         drop(host::written(&host.join("data"), len)?);
     }
+    ours::touch(&pool)?;
     run.expect(run.rounds() as usize * CREWS.len() * Work::ALL.len() * 2);
     for round in 0..run.rounds() {
         for work in Work::ALL {
-            // What one alone does, by side.
-            let mut alone = [0.0; 2];
-            for crew in &CREWS {
-                for index in rotated(round, 2) {
+            let mut rates = [[0.0; 2]; CREWS.len()];
+            for number in balanced(round, CREWS.len()) {
+                let crew = &CREWS[number];
+                for index in balanced(round, 2) {
                     let (side, ours) = [(OURS, true), (HOST, false)][index];
                     run.step(&format!("{}, {}, {side}", work.name(), crew.name));
                     let site = |number: usize| {
@@ -113,12 +119,19 @@ pub(super) fn run(run: &Run) -> Result<[Table; 2]> {
                     } else {
                         threads(&sites, work, time)?
                     };
-                    let rate: f64 = done.iter().map(|done| done.operations_per_second).sum();
-                    let case = format!("{}: {}", work.name(), crew.name);
-                    sheet.add(&case, side, rate);
-                    match crew.count {
-                        1 => alone[index] = rate,
-                        _ => gains.add(&case, side, rate / alone[index]),
+                    rates[number][index] = done.iter().map(|done| done.operations_per_second).sum();
+                }
+            }
+            // What one alone does, by side.
+            let mut alone = [0.0; 2];
+            for (crew, rates) in CREWS.iter().zip(rates) {
+                let case = format!("{}: {}", work.name(), crew.name);
+                for (index, side) in [OURS, HOST].into_iter().enumerate() {
+                    sheet.add(&case, side, rates[index]);
+                    if crew.count == 1 {
+                        alone[index] = rates[index];
+                    } else {
+                        gains.add(&case, side, rates[index] / alone[index]);
                     }
                 }
             }
@@ -176,10 +189,24 @@ fn in_pool(
     let pool = Pool::open_shared(pool, &OpenOptions::new())?;
     let file = pool.open_file(site.directory.join("data"), &ours::CREATE)?;
     let own = site.directory.join(&site.own);
-    let len = file.len()?;
+    let blocks = file.len()? / BLOCK;
     let mut buffer = [0x5a; BLOCK_BYTES];
     let mut spots = Spots::new();
-    let mut spot = || spots.below(len / BLOCK) * BLOCK;
+    let mut spot = || spots.below(blocks) * BLOCK;
+    // Once before, as a new member has no page of the pool in its mapping.
+    match work {
+        Work::Read => (0..blocks).try_for_each(|block| file.read_exact_at(&mut buffer, block * BLOCK))?,
+        Work::Overwrite => (0..blocks).try_for_each(|block| file.write_at(&buffer, block * BLOCK))?,
+        Work::Append => {
+            // As often as it takes to have been everywhere: what a cut has freed is not what comes next.
+            let growing = pool.open_file(&own, &ours::CREATE)?;
+            for _ in 0..=pool.info()?.usage.free_bytes / APPENDED {
+                growing.set_len(0)?;
+                (0..APPENDED / BLOCK).try_for_each(|_| growing.append(&buffer).map(drop))?;
+            }
+        }
+        Work::CreateAndRemove => {}
+    }
     begin()?;
     match work {
         Work::Read => budget.spend(|_| Ok(file.read_exact_at(&mut buffer, spot())?)),
@@ -187,7 +214,7 @@ fn in_pool(
         Work::Append => {
             let growing = pool.open_file(&own, &ours::CREATE)?;
             let micros = budget.spend_after(
-                len / BLOCK,
+                APPENDED / BLOCK,
                 || Ok(growing.set_len(0)?),
                 |_| Ok(growing.append(&buffer).map(drop)?),
             );
@@ -205,10 +232,10 @@ fn on_host(site: &Site, work: Work, budget: Budget, begin: impl FnOnce() -> Resu
     use std::io::{Seek, Write};
     let file = host::open(&site.directory.join("data"))?;
     let own = site.directory.join(&site.own);
-    let len = file.metadata().context("stat")?.len();
+    let blocks = file.metadata().context("stat")?.len() / BLOCK;
     let mut buffer = [0x5a; BLOCK_BYTES];
     let mut spots = Spots::new();
-    let mut spot = || spots.below(len / BLOCK) * BLOCK;
+    let mut spot = || spots.below(blocks) * BLOCK;
     begin()?;
     match work {
         Work::Read => budget.spend(|_| file.read_exact_at(&mut buffer, spot()).context("pread")),
@@ -219,8 +246,8 @@ fn on_host(site: &Site, work: Work, budget: Budget, begin: impl FnOnce() -> Resu
                 growing.set_len(0).context("ftruncate")?;
                 (&growing).rewind().context("lseek")
             };
-            let micros =
-                budget.spend_after(len / BLOCK, empty, |_| (&growing).write_all(&buffer).context("write"));
+            let micros = budget
+                .spend_after(APPENDED / BLOCK, empty, |_| (&growing).write_all(&buffer).context("write"));
             std::fs::remove_file(&own).context("unlink")?;
             micros
         }

@@ -11,7 +11,8 @@ use daxcow::units::BLOCK_BYTES;
 use crate::host;
 use crate::ours::{self, BLOCK};
 use crate::report::{Sheet, Table};
-use crate::run::{Budget, Findings, Run, Spots, bytes, rotated};
+use crate::run::{Budget, Findings, Run, Spots, bytes};
+use crate::turns::balanced;
 
 const OURS: &str = "daxcow";
 const HOST: &str = "tmpfs";
@@ -86,7 +87,7 @@ fn read_and_write(
     let blocks = file.len()? / BLOCK;
     let mut buffer = [0x5a; BLOCK_BYTES];
     for (operation, sheet) in sheets.iter_mut().enumerate() {
-        for index in rotated(round, 2) {
+        for index in balanced(round, 2) {
             let side = [OURS, HOST][index];
             run.step(&format!("{case}, {}, {side}", READ_AND_WRITE[operation]));
             let mut spots = Spots::new();
@@ -149,7 +150,7 @@ fn by_entries(run: &Run, findings: &mut Findings) -> Result<()> {
         there = count;
         for round in 0..run.rounds() {
             for (operation, sheet) in sheets.iter_mut().enumerate() {
-                for index in rotated(round, 2) {
+                for index in balanced(round, 2) {
                     let side = [OURS, HOST][index];
                     run.step(&format!("{count} entries, {}, {side}", operations[operation]));
                     let mut spots = Spots::new();
@@ -202,7 +203,7 @@ fn by_snapshots(run: &Run) -> Result<Table> {
         }
         there = count;
         for round in 0..run.rounds() {
-            for index in rotated(round, SIDES.len()) {
+            for index in balanced(round, SIDES.len()) {
                 run.step(&format!("{count} snapshots, {}", SIDES[index]));
                 let mut spots = Spots::new();
                 let micros = match index {

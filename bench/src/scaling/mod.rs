@@ -19,6 +19,8 @@ pub(crate) fn run(run: &Run) -> Result<Findings> {
         tables: beside::run(run)?.into(),
         notes: vec![
             "two threads or processes on a machine of two processors: what else runs there takes from the second".to_owned(),
+            "each worker of daxcow has read, written or appended as much once before, so that the pages are in its mapping"
+                .to_owned(),
             "separate: a file, or a directory, for each; shared: one for both".to_owned(),
         ],
         ..Findings::default()

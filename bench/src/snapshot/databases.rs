@@ -11,16 +11,19 @@ use rusqlite::{Connection, OpenFlags};
 use crate::host;
 use crate::ours;
 use crate::report::{Sheet, Table};
-use crate::run::{Run, bytes, rotated};
-use crate::snapshot::files::over_and_over;
+use crate::run::{Run, bytes};
+use crate::turns::{balanced, over_and_over};
 
 const SIDES: [&str; 5] =
     ["SQL daxcow_snapshot()", "SQL daxcow_clone()", "VACUUM INTO", "SQLite backup", "cp"];
 
-pub(super) fn run(run: &Run) -> Result<Table> {
+pub(super) fn run(run: &Run) -> Result<[Table; 2]> {
     daxcow_sqlite::register(false).context("register the VFS")?;
     let title = "Copying an SQLite database that is open, by its size";
-    let mut sheet = Sheet::times("databases", title, "us", SIDES[0]).along("size of the database");
+    let sheet = |name, title| Sheet::times(name, title, "us", SIDES[0]).along("size of the database");
+    let mut cold =
+        sheet("databases-cold", "Copying an SQLite database that is open, with empty caches, by its size");
+    let mut sheet = sheet("databases", title);
     let shifts = run.effort().pick(&[20, 22][..], &[20, 24, 27], &[20, 24, 27, 30]);
     run.expect(shifts.len() * run.rounds() as usize * SIDES.len());
     let pool_path = run.path("databases.pool");
@@ -31,7 +34,7 @@ pub(super) fn run(run: &Run) -> Result<Table> {
         let inside = filled(&pool_path.join("main.db"), "daxcow", size)?;
         let outside = filled(&plain, "unix", size)?;
         for round in 0..run.rounds() {
-            for index in rotated(round, SIDES.len()) {
+            for index in balanced(round, SIDES.len()) {
                 run.step(&format!("{}, {}", bytes(size), SIDES[index]));
                 let copying = || match index {
                     0 => Ok(inside.query_row("SELECT daxcow_snapshot('copy')", [], |_| Ok(()))?),
@@ -45,9 +48,10 @@ pub(super) fn run(run: &Run) -> Result<Table> {
                     1 => Ok(pool.remove_file("/copy.db")?),
                     _ => std::fs::remove_file(&copy).context("remove the copy"),
                 };
-                let (micros, _) = over_and_over(run, copying, removing)
+                let turn = over_and_over(run, copying, removing)
                     .with_context(|| format!("{} of {}", SIDES[index], bytes(size)))?;
-                sheet.add_at(size as f64, &bytes(size), SIDES[index], micros);
+                sheet.add_at(size as f64, &bytes(size), SIDES[index], turn.warm);
+                cold.add_at(size as f64, &bytes(size), SIDES[index], turn.cold);
             }
         }
         drop((inside, outside));
@@ -60,7 +64,7 @@ pub(super) fn run(run: &Run) -> Result<Table> {
             std::fs::remove_file(path).with_context(|| format!("remove {}", path.display()))?;
         }
     }
-    Ok(sheet.finish(&SIDES))
+    Ok([sheet, cold].map(|sheet| sheet.finish(&SIDES)))
 }
 
 /// A database of about so many bytes.

@@ -1,21 +1,18 @@
 //! Copying one file, by its size and by its extents, and removing the copy.
 
-use std::time::{Duration, Instant};
-
 use anyhow::{Context, Result};
 
-use crate::report::{Sheet, Spread};
-use crate::run::{Findings, Run, bytes, micros, rotated, timed};
+use crate::report::{Sheet, Table};
+use crate::run::{Findings, Run, bytes};
 use crate::snapshot::loop_mount::LoopMount;
 use crate::snapshot::way::{SNAPSHOT, Stores, Way};
+use crate::turns::{Turn, balanced, over_and_over};
 
 /// Files on the mounts, and copies by cp, are not larger.
 const BESIDE_MAX: u64 = 1 << 30;
 
 pub(super) fn by_size(run: &Run, mounts: &[LoopMount], findings: &mut Findings) -> Result<()> {
-    let sheet = |name: &str, title: &str| Sheet::times(name, title, "us", SNAPSHOT).along("size of the file");
-    let mut made = sheet("create-by-size", "Making a copy of a file, by its size");
-    let mut removed = sheet("delete-by-size", "Removing the copy of a file, by its size");
+    let mut sheets = Sheets::new("by-size", "a file, by its size", "us", "size of the file");
     let shifts = run.effort().pick(&[20, 22][..], &[20, 24, 26], &[20, 24, 28, 30, 33]);
     let largest_of_ways = 2 + 2 * mounts.len() + 1;
     run.expect(shifts.len() * run.rounds() as usize * largest_of_ways);
@@ -30,14 +27,14 @@ pub(super) fn by_size(run: &Run, mounts: &[LoopMount], findings: &mut Findings) 
         }
         let stores = Stores::new(run, beside, size, 0, size <= BESIDE_MAX)?;
         let ways = stores.ways();
+        warm_up(&stores, &ways)?;
         for round in 0..run.rounds() {
-            for index in rotated(round, ways.len()) {
+            for index in balanced(round, ways.len()) {
                 let (name, way) = &ways[index];
                 run.step(&format!("{}, {name}", bytes(size)));
-                let (make, remove) = copy_and_remove(run, &stores, way)
+                let turn = copy_and_remove(run, &stores, way)
                     .with_context(|| format!("{name} of {}", bytes(size)))?;
-                made.add_at(size as f64, &bytes(size), name, make);
-                removed.add_at(size as f64, &bytes(size), name, remove);
+                sheets.add(size as f64, &bytes(size), name, &turn, 1.0);
             }
         }
         if ways.len() > order.len() {
@@ -46,16 +43,15 @@ pub(super) fn by_size(run: &Run, mounts: &[LoopMount], findings: &mut Findings) 
         stores.remove()?;
     }
     let order: Vec<&str> = order.iter().map(String::as_str).collect();
-    findings.tables.extend([made.finish(&order), removed.finish(&order)]);
+    findings.tables.extend(sheets.finish(&order));
     Ok(())
 }
 
 pub(super) fn by_extents(run: &Run, mounts: &[LoopMount], findings: &mut Findings) -> Result<()> {
     let size = run.effort().pick(4 << 20, 64 << 20, 1 << 30);
     let writes = run.effort().pick(&[0, 50][..], &[0, 100, 1_000, 5_000], &[0, 100, 1_000, 10_000, 70_000]);
-    let title = format!("Making a copy of a file of {}, by its extents", bytes(size));
-    let mut sheet =
-        Sheet::times("create-by-extents", &title, "us", SNAPSHOT).along("extents of the file in the pool");
+    let what = format!("a file of {}, by its extents", bytes(size));
+    let mut sheets = Sheets::new("by-extents", &what, "us", "extents of the file in the pool");
     let scattered = 2 * writes.iter().max().copied().unwrap_or_default() * crate::ours::BLOCK;
     let stores = Stores::new(run, mounts, size, scattered, true)?;
     let ways = stores.ways();
@@ -65,47 +61,65 @@ pub(super) fn by_extents(run: &Run, mounts: &[LoopMount], findings: &mut Finding
             stores.scatter(count)?;
         }
         let extents = stores.pool.open_file("/data", &crate::ours::CREATE)?.extents()?.len();
+        warm_up(&stores, &ways)?;
         for round in 0..run.rounds() {
-            for index in rotated(round, ways.len()) {
+            for index in balanced(round, ways.len()) {
                 let (name, way) = &ways[index];
                 run.step(&format!("{extents} extents, {name}"));
-                let (make, _) = copy_and_remove(run, &stores, way)
+                let turn = copy_and_remove(run, &stores, way)
                     .with_context(|| format!("{name} of {extents} extents"))?;
-                sheet.add_at(extents as f64, &extents.to_string(), name, make);
+                sheets.add(extents as f64, &extents.to_string(), name, &turn, 1.0);
             }
         }
     }
     let order: Vec<&str> = ways.iter().map(|(name, _)| name.as_str()).collect();
-    findings.tables.push(sheet.finish(&order));
+    findings.tables.extend(sheets.finish(&order));
     stores.remove()
 }
 
-/// Copies and removes, over and over for a while; the medians of both in microseconds.
-fn copy_and_remove(run: &Run, stores: &Stores<'_>, way: &Way) -> Result<(f64, f64)> {
-    let result = over_and_over(run, || way.copy(stores), || way.remove(stores))?;
-    stores.settle()?;
-    Ok(result)
+/// Has each way make a copy and remove it, so that nobody is the first to use space in what is measured.
+pub(super) fn warm_up(stores: &Stores<'_>, ways: &[(String, Way)]) -> Result<()> {
+    for (name, way) in ways {
+        way.copy(stores).and_then(|()| way.remove(stores)).with_context(|| name.clone())?;
+    }
+    stores.settle()
 }
 
-/// Does and undoes something, at least once and for a while; the medians of both in microseconds.
-pub(super) fn over_and_over(
-    run: &Run,
-    mut act: impl FnMut() -> Result<()>,
-    mut undo: impl FnMut() -> Result<()>,
-) -> Result<(f64, f64)> {
-    let most = run.effort().pick(3, 200, 1_000);
-    let enough = Duration::from_millis(run.effort().pick(5, 20, 200));
-    let started = Instant::now();
-    let (mut acting, mut undoing) = (Vec::new(), Vec::new());
-    while acting.len() < most && (acting.is_empty() || started.elapsed() < enough) {
-        for (what, times) in
-            [(&mut act as &mut dyn FnMut() -> Result<()>, &mut acting), (&mut undo, &mut undoing)]
-        {
-            let (done, time) = timed(what);
-            done?;
-            times.push(micros(time, 1));
+/// Copies and removes, over and over for a while.
+fn copy_and_remove(run: &Run, stores: &Stores<'_>, way: &Way) -> Result<Turn> {
+    let turn = over_and_over(run, || way.copy(stores), || way.remove(stores))?;
+    stores.settle()?;
+    Ok(turn)
+}
+
+/// Tables of the same cases: making a copy again and again, making one with empty caches, removing it.
+pub(super) struct Sheets {
+    made: Sheet,
+    made_cold: Sheet,
+    removed: Sheet,
+}
+
+impl Sheets {
+    /// By what `by` names; `what` is copied.
+    pub(super) fn new(by: &str, what: &str, unit: &str, axis: &str) -> Sheets {
+        let sheet = |name: &str, title: &str| {
+            Sheet::times(&format!("{name}-{by}"), &format!("{title} of {what}"), unit, SNAPSHOT).along(axis)
+        };
+        Sheets {
+            made: sheet("create", "Making a copy"),
+            made_cold: sheet("create-cold", "Making a copy, with empty caches,"),
+            removed: sheet("delete", "Removing the copy"),
         }
     }
-    let median = |times: &[f64]| Spread::of(times).map(|spread| spread.median).context("a time");
-    Ok((median(&acting)?, median(&undoing)?))
+
+    /// A turn of `side`, whose times are divided by `divisor`.
+    pub(super) fn add(&mut self, at: f64, case: &str, side: &str, turn: &Turn, divisor: f64) {
+        self.made.add_at(at, case, side, turn.warm / divisor);
+        self.made_cold.add_at(at, case, side, turn.cold / divisor);
+        self.removed.add_at(at, case, side, turn.undone / divisor);
+    }
+
+    pub(super) fn finish(self, order: &[&str]) -> [Table; 3] {
+        [self.made, self.made_cold, self.removed].map(|sheet| sheet.finish(order))
+    }
 }

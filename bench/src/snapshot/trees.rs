@@ -8,10 +8,12 @@ use daxcow::Pool;
 
 use crate::host;
 use crate::ours;
-use crate::report::{Sheet, Table};
-use crate::run::{Run, rotated, timed};
+use crate::report::Table;
+use crate::run::Run;
+use crate::snapshot::files::Sheets;
 use crate::snapshot::loop_mount::LoopMount;
 use crate::snapshot::way::SNAPSHOT;
+use crate::turns::{balanced, over_and_over};
 
 /// Bytes of each file.
 const FILE: usize = 8 << 10;
@@ -26,9 +28,9 @@ enum TreeWay {
     Subvolume(PathBuf),
 }
 
-pub(super) fn run(run: &Run, mounts: &[LoopMount]) -> Result<Table> {
-    let title = format!("Copying a directory by its files of {} KiB", FILE >> 10);
-    let mut sheet = Sheet::times("create-by-files", &title, "ms", SNAPSHOT).along("files in the directory");
+pub(super) fn run(run: &Run, mounts: &[LoopMount]) -> Result<[Table; 3]> {
+    let what = format!("a directory, by its files of {} KiB", FILE >> 10);
+    let mut sheets = Sheets::new("by-files", &what, "ms", "files in the directory");
     let counts = run.effort().pick(&[1, 10][..], &[1, 100, 1_000], &[1, 10, 100, 1_000, 10_000]);
     let pool =
         ours::pool(&run.path("trees.pool"), run.effort().pick(64 << 20, 256 << 20, 512 << 20), run.flush())?;
@@ -55,19 +57,23 @@ pub(super) fn run(run: &Run, mounts: &[LoopMount]) -> Result<Table> {
     run.expect(counts.len() * run.rounds() as usize * ways.len());
     for &count in counts {
         fill(&pool, &ways, count)?;
+        // Nobody is the first to use space, in what is measured.
+        for (name, way) in &ways {
+            way.copy(&pool).with_context(|| format!("{name} of {count} files"))?;
+            way.remove_copy(&pool)?;
+        }
         for round in 0..run.rounds() {
-            for index in rotated(round, ways.len()) {
+            for index in balanced(round, ways.len()) {
                 let (name, way) = &ways[index];
                 run.step(&format!("{count} files, {name}"));
-                let (copied, time) = timed(|| way.copy(&pool));
-                copied.with_context(|| format!("{name} of {count} files"))?;
-                sheet.add_at(f64::from(count), &count.to_string(), name, time.as_secs_f64() * 1e3);
-                way.remove_copy(&pool)?;
+                let turn = over_and_over(run, || way.copy(&pool), || way.remove_copy(&pool))
+                    .with_context(|| format!("{name} of {count} files"))?;
+                sheets.add(f64::from(count), &count.to_string(), name, &turn, 1e3);
             }
         }
         empty(&pool, &ways)?;
     }
-    Ok(sheet.finish(&ways.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>()))
+    Ok(sheets.finish(&ways.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>()))
 }
 
 /// Makes the directory with so many files on all sides.

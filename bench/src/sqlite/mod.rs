@@ -22,7 +22,8 @@ pub(crate) use setup::Database;
 use crate::args::Clock;
 use crate::ours;
 use crate::report::{Sheet, Table};
-use crate::run::{Budget, Findings, Run, rotated};
+use crate::run::{Budget, Findings, Run};
+use crate::turns::balanced;
 use crate::worker::{Done, Job, together};
 use setup::{Medium, SETUPS, Setup};
 
@@ -93,7 +94,7 @@ fn alone(run: &Run, page_size: u32) -> Result<Vec<Table>> {
         }
         for (sheet, actions) in &mut sheets {
             for action in actions.iter() {
-                for index in rotated(round, setups.len()) {
+                for index in balanced(round, setups.len()) {
                     let (setup, connection) = (setups[index], &mut connections[index]);
                     run.step(&format!("{page_size} B, {action}, {}", setup.name));
                     let budget = budget(run, *action);
@@ -142,7 +143,7 @@ fn beside(run: &Run) -> Result<Table> {
         }
         for action in actions {
             for count in [1, 2] {
-                for index in rotated(round, setups.len()) {
+                for index in balanced(round, setups.len()) {
                     run.step(&format!("{count} processes, {action}, {}", setups[index].name));
                     let job = Job::Sql { database: databases[index].clone(), action, time };
                     let done = together(&vec![job; count])?;

@@ -9,7 +9,7 @@ const HEIGHT: f64 = 560.0;
 const TOP: f64 = 78.0;
 const LEFT: f64 = 86.0;
 /// Room for the legend.
-const RIGHT: f64 = 236.0;
+const RIGHT: f64 = 264.0;
 const FLOOR: f64 = HEIGHT - 92.0;
 /// Two labels of the axis stand at least this far apart.
 const LABEL_APART: f64 = 40.0;

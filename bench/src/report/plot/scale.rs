@@ -14,11 +14,14 @@ pub(super) struct Scale {
 const LINEAR_UP_TO: f64 = 20.0;
 
 impl Scale {
-    /// For figures between `least` and `most`: whole decades, or from zero where they are near each other.
+    /// For figures between `least` and `most`: from a round figure below them, or from zero where they are near each other.
     pub(super) fn of_figures(least: f64, most: f64, start: f64, end: f64) -> Scale {
         if least > 0.0 && most / least > LINEAR_UP_TO {
-            let low = 10_f64.powf(least.log10().floor());
-            let high = fine_steps(low).into_iter().find(|step| *step >= most).unwrap_or(most);
+            // A little below, so that the least is seen.
+            let room = least / 1.25;
+            let steps = || fine_steps(room);
+            let low = steps().rfind(|step| *step <= room).unwrap_or(least);
+            let high = steps().find(|step| *step >= most).unwrap_or(most);
             Scale { low, high, logarithmic: true, start, end }
         } else {
             let most = if most > 0.0 { most } else { 1.0 };
@@ -51,7 +54,8 @@ impl Scale {
     pub(super) fn ticks(&self) -> Vec<f64> {
         if self.logarithmic {
             let decades = (self.high / self.low).log10();
-            let steps = fine_steps(self.low).into_iter().filter(|step| *step <= self.high * 1.0001);
+            let seen = self.low * 0.9999..=self.high * 1.0001;
+            let steps = fine_steps(self.low).filter(|step| seen.contains(step));
             // Where there are many decades, their beginnings are enough.
             return steps.filter(|step| decades <= 3.5 || is_power_of_ten(*step)).collect();
         }
@@ -65,9 +69,10 @@ impl Scale {
     }
 }
 
-/// 1, 2 and 5 times the powers of ten from `low` on, over 15 decades.
-fn fine_steps(low: f64) -> Vec<f64> {
-    (0..15).flat_map(|decade| [1.0, 2.0, 5.0].map(|digit| low * digit * 10_f64.powi(decade))).collect()
+/// 1, 2 and 5 times the powers of ten from that of `low` on, over 15 decades.
+fn fine_steps(low: f64) -> impl DoubleEndedIterator<Item = f64> {
+    let first = 10_f64.powf(low.log10().floor());
+    (0..15).flat_map(move |decade| [1.0, 2.0, 5.0].map(|digit| first * digit * 10_f64.powi(decade)))
 }
 
 fn is_power_of_ten(figure: f64) -> bool {
@@ -111,8 +116,8 @@ mod tests {
         let far = Scale::of_figures(0.3, 150.0, 0.0, 100.0);
         assert!(far.is_logarithmic());
         assert!(far.place(0.3) > 0.0 && far.place(150.0) < 100.0);
-        assert!((far.place(0.1)).abs() < 1e-9);
-        assert_eq!(far.ticks().len(), 11);
+        assert!((far.place(0.2)).abs() < 1e-9);
+        assert_eq!(far.ticks().len(), 10);
     }
 
     #[test]
