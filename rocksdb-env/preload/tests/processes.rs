@@ -61,6 +61,19 @@ fn scan(database: &Path, more: &[&str]) -> String {
     stdout(&ldb_scan(database, more))
 }
 
+/// How many numbers there are as soon as there are more than `before`; never fewer.
+fn more_than(before: u64, database: &Path, more: &[&str]) -> u64 {
+    let begun = Instant::now();
+    loop {
+        let found = numbers(&scan(database, more));
+        assert!(found >= before, "{more:?}: {found} numbers, and {before} were there");
+        if found > before {
+            return found;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{more:?}: nobody sees more than {before} numbers");
+    }
+}
+
 /// How many numbers there are; they have no gap.
 fn numbers(scanned: &str) -> u64 {
     let mut next = 0;
@@ -82,12 +95,10 @@ fn others_read_what_one_process_writes() {
     let mut writer = Writer::start(&database);
     let secondary = format!("--secondary_path={}", fixture.path("secondary").display());
     let mut before = 1;
-    for round in 0..4 {
+    for _ in 0..4 {
         // Each sees all that had been written when it began.
         for more in [&[][..], &[secondary.as_str()]] {
-            let found = numbers(&scan(&database, more));
-            assert!(found >= before, "round {round}, {more:?}: {found} numbers, and {before} were there");
-            before = found;
+            before = more_than(before, &database, more);
         }
         // Only one may write.
         let refused =
@@ -113,8 +124,9 @@ fn the_command_takes_snapshots_beside_a_writer() {
         stdout(&Command::new(&daxcow).args(arguments).output().expect("daxcow runs"));
     };
     let place = |name: &str| fixture.path(name).display().to_string();
+    let mut before = 1;
     for round in 0..4 {
-        let before = numbers(&scan(&database, &[]));
+        before = more_than(before, &database, &[]);
         let name = format!("s{round}");
         run(&["snapshot", "create", &place("db"), &name]);
         let kept = fixture.path(&format!(".snapshots/{name}/db"));
