@@ -42,6 +42,9 @@ int daxcow_error_code(const daxcow_error* error);
 const char* daxcow_error_message(const daxcow_error* error);
 void daxcow_error_free(daxcow_error* error);
 
+// Keeps the pools open that paths lead into, until told otherwise.
+void daxcow_pools_keep(bool keep);
+
 daxcow_error* daxcow_place_find(daxcow_text path, daxcow_place** place);
 void daxcow_place_free(daxcow_place* place);
 bool daxcow_place_same_pool(const daxcow_place* one, const daxcow_place* other);

@@ -26,12 +26,13 @@ use crate::journal::{self, Settings, Store};
 use crate::os::file::{Identity, identity};
 use crate::os::lock::LockFile;
 use crate::os::process;
-use crate::pmem::{Access, FailedSync, MapOptions, Mistake, Region, mistake};
+use crate::pmem::{Access, FailedSync, Flushed, MapOptions, Mistake, Region, mistake};
 use crate::runtime::member::{
     Claim, MEMBERS_BYTE, Member, OPENING_BYTE, any_slot_in_use, claim_slot, occupy,
 };
 use crate::runtime::robust::PATIENCE;
 use crate::runtime::{Runtime, at};
+use crate::units::{BLOCK_BYTES, BLOCK_SIZE, PoolOffset};
 
 /// How a pool was found when this process opened it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -325,10 +326,18 @@ fn begin_epoch(region: &Region, superblock: &mut Superblock, node: Identity) -> 
     superblocks::write(region, superblock)
 }
 
-/// Empties the runtime header and the member slots.
+/// Empties the runtime header and the member slots. Most slots have never been used: their pages are looked at and left alone, since a
+/// store would fault in each by itself and make it dirty.
 pub(super) fn wipe(region: &Region, epoch: u64, pool_blocks: u64) -> Result<()> {
-    let zeroed = region.zero(RUNTIME, GROUPS.0 - RUNTIME.0)?;
-    region.fence(region.flush_data(zeroed))?;
+    let (mut bytes, mut flushed) = ([0; BLOCK_BYTES], Flushed::none());
+    for page in (RUNTIME.0..GROUPS.0).step_by(BLOCK_BYTES).map(PoolOffset) {
+        // What cannot be loaded may take a store.
+        let is_empty = region.read(page, &mut bytes).is_ok() && bytes.iter().all(|&byte| byte == 0);
+        if !is_empty {
+            flushed = flushed.join(region.flush_data(region.zero(page, BLOCK_SIZE)?));
+        }
+    }
+    region.fence(flushed)?;
     region.store_u64(at::POOL_BLOCKS, pool_blocks)?;
     region.store_u64(at::INODE_CURSOR, 1)?;
     // Never what it was in an epoch before: a private view compares.

@@ -18,6 +18,7 @@
 pub mod api;
 pub mod error;
 pub mod file;
+pub mod kept;
 pub mod lock;
 pub mod map;
 pub mod place;

@@ -9,7 +9,7 @@ use std::time::UNIX_EPOCH;
 use daxcow::{Error, ErrorKind, FileKind, Granularity, Metadata, Place};
 
 use crate::error::Failure;
-use crate::{Text, call, free, give};
+use crate::{Text, call, free, give, kept};
 
 /// What is known about a file or directory.
 #[repr(C)]
@@ -63,6 +63,7 @@ pub unsafe extern "C" fn daxcow_place_find(path: Text, place: *mut *mut Place) -
             Err(error) if error.kind() == ErrorKind::PermissionDenied => None,
             found => found?,
         };
+        found.iter().for_each(kept::note);
         let found = found.map_or(ptr::null_mut(), |found| Box::into_raw(Box::new(found)));
         // SAFETY: the caller's promise.
         unsafe { give(place, found) };

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "abi.h"
 #include "address.h"
 #include "file_system.h"
 
@@ -15,6 +16,13 @@ std::shared_ptr<rocksdb::FileSystem> RealDefault() {
   static const auto real = reinterpret_cast<Default>(dlsym(RTLD_NEXT, "_ZN7rocksdb10FileSystem7DefaultEv"));
   return real();
 }
+
+// Made when the library is loaded, before the program and its RocksDB have anything, and gone after all of theirs.
+struct PoolsKept {
+  PoolsKept() { daxcow_pools_keep(true); }
+  ~PoolsKept() { daxcow_pools_keep(false); }
+};
+const PoolsKept kept;
 
 const bool registered = (daxcow::RegisterAddress(RealDefault), true);
 
