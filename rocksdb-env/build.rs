@@ -35,9 +35,11 @@ fn main() {
     }
     let mut sources: Vec<PathBuf> = sources.iter().map(|name| cpp.join(name)).collect();
     if env::var_os("CARGO_FEATURE_CALLS").is_some() {
-        let calls = PathBuf::from("tests/requests/calls.cc");
-        println!("cargo::rerun-if-changed={}", calls.display());
-        sources.push(calls);
+        println!("cargo::rerun-if-changed=preload/tests/contract.cc");
+        for calls in ["tests/requests/calls.cc", "tests/contract/called.cc"] {
+            println!("cargo::rerun-if-changed={calls}");
+            sources.push(calls.into());
+        }
     }
     compile::compile("daxcow_rocksdb_fs", cpp, &include, &sources);
 }

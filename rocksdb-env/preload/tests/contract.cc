@@ -1,6 +1,8 @@
-// Calls every method of FileSystem and of its files below the directory argv[1], and prints what they answer. The test runs
-// it below a directory of the host and below one in a pool, with the same library preloaded: the answers must be the same.
-// What may differ by right is not printed, or printed as a judgement on it.
+// Calls every method of FileSystem and of its files below a directory, and writes down what they answer. The tests run it below
+// a directory of the host and below one in a pool, with the same FileSystem: the answers must be the same. What may differ
+// by right is not written down, or written down as a judgement on it.
+//
+// As a program it is for the preload library: the directory is argv[1], and the answers are printed.
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,6 +23,7 @@ namespace {
 
 std::shared_ptr<FileSystem> fs;
 std::string root;
+FILE* answers;
 const IOOptions io;
 const FileOptions plain;
 
@@ -40,7 +43,7 @@ std::string Name(const Status& status) {
   return text;
 }
 
-void Say(const std::string& what, const std::string& answer) { std::printf("%s: %s\n", what.c_str(), answer.c_str()); }
+void Say(const std::string& what, const std::string& answer) { std::fprintf(answers, "%s: %s\n", what.c_str(), answer.c_str()); }
 void Say(const std::string& what, const Status& status) { Say(what, Name(status)); }
 // Of a call that sets `value`.
 void SayValue(const std::string& what, const Status& status, const uint64_t& value) {
@@ -401,16 +404,11 @@ void Rest() {
   Say("AbortIO", fs->AbortIO(none));
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  if (argc != 2) {
-    std::fprintf(stderr, "usage: %s DIRECTORY\n", argv[0]);
-    return 2;
-  }
-  std::setvbuf(stdout, nullptr, _IOLBF, 1 << 12);
-  fs = FileSystem::Default();
-  root = argv[1];
+void EveryMethod(const std::shared_ptr<FileSystem>& of, const char* below, FILE* to) {
+  std::setvbuf(to, nullptr, _IOLBF, 1 << 12);
+  fs = of;
+  root = below;
+  answers = to;
   SequentialFiles();
   RandomAccessFiles(false);
   RandomAccessFiles(true);
@@ -420,5 +418,17 @@ int main(int argc, char** argv) {
   Directories();
   Locks();
   Rest();
+}
+
+}  // namespace
+
+#ifndef DAXCOW_CONTRACT_IS_PART
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: %s DIRECTORY\n", argv[0]);
+    return 2;
+  }
+  EveryMethod(FileSystem::Default(), argv[1], stdout);
   return 0;
 }
+#endif
