@@ -7,7 +7,7 @@ use crate::open::sibling;
 use crate::pools::{self, OpenPool, PoolRef};
 use crate::private_clone::{PRIVATE_PREFIX, clone_file, private_path};
 use crate::rollback::rollback;
-use daxcow::{ErrorKind, SnapshotInfo};
+use daxcow::{ErrorKind, KnownName, SnapshotInfo};
 use std::ffi::CStr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
@@ -40,11 +40,12 @@ pub(crate) fn message(error: daxcow::Error) -> String {
     error.to_string()
 }
 
-/// The files that make up the database now: itself, and its WAL and journal where there are some.
-fn files(main: &MainDb) -> Result<Vec<PathBuf>, String> {
+/// The files that make up the database now: itself, and its WAL and journal where there are some. Asked again with the same `known`,
+/// it looks up only what may have changed.
+fn files(main: &MainDb, known: &mut [KnownName; 2]) -> Result<Vec<PathBuf>, String> {
     let mut files = vec![main.path.clone()];
-    for path in [main.wal_path(), main.journal_path()] {
-        if main.pool.pool.exists(&path).map_err(message)? {
+    for (path, known) in [main.wal_path(), main.journal_path()].into_iter().zip(known) {
+        if main.pool.pool.exists_known(&path, known).map_err(message)? {
             files.push(path);
         }
     }
@@ -57,13 +58,14 @@ fn take_snapshot(main: &MainDb, name: &str) -> Result<SnapshotInfo, String> {
     if main.content != Content::Live {
         return Err("this database is in a snapshot already".to_owned());
     }
+    let mut known = <[KnownName; 2]>::default();
     loop {
-        let before = files(main)?;
+        let before = files(main, &mut known)?;
         let taken = match main.pool.pool.create_snapshot(name, &before) {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             result => Some(result.map_err(message)?),
         };
-        let unchanged = files(main)? == before;
+        let unchanged = files(main, &mut known)? == before;
         match taken {
             Some(taken) if unchanged => return Ok(taken),
             Some(_) => main.pool.pool.delete_snapshot(name).map_err(message)?,
@@ -100,7 +102,13 @@ fn clone(connection: Connection<'_>, to: &str) -> Result<String, String> {
             return Err(format!("{to} exists already"));
         }
         if main.content != Content::Live {
-            clone_files(&main.pool, &files(main)?, Path::new(""), &main.path, &target)?;
+            clone_files(
+                &main.pool,
+                &files(main, &mut Default::default())?,
+                Path::new(""),
+                &main.path,
+                &target,
+            )?;
         } else {
             // The snapshot makes it one instant for the database and its WAL.
             sweep(&main.pool)?;
