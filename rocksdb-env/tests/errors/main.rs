@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use common::batches::{last, open, write};
 use common::{Fixture, contents, options};
-use daxcow::{CreateOptions, FileOptions, Pool};
+use daxcow::{CreateOptions, FileOptions, OpenOptions, Pool};
 use daxcow_tests::fixture::{assert_clean, open_pool};
 use daxcow_tests::place::Place;
 use daxcow_tests::poison;
@@ -168,8 +168,12 @@ fn after_a_failed_sync_nothing_is_acknowledged_until_the_pool_is_opened_anew() {
     // What the kernel dropped is not known: the pool is read-only, and says so.
     let error = write(&database, 11, true).expect_err("the sync has failed");
     assert_eq!(error.kind(), ErrorKind::IOError, "{error}");
+    let pool = Pool::open_shared(&path, &OpenOptions::new()).expect("this process has it open");
+    assert!(pool.info().expect("info").read_only_since.is_some());
+    let error = pool.create_dir("/beside").expect_err("nobody writes");
+    assert_eq!(error.kind(), daxcow::ErrorKind::ReadOnly, "{error}");
     assert!(last(&database).expect("it can be read") >= 10);
-    drop(database);
+    drop((database, pool));
     let database = open(&small_buffers(), &path.join("db")).expect("it opens");
     let found = last(&database).expect("it is whole");
     assert!((10..=11).contains(&found), "{found} is the last batch");
